@@ -1,0 +1,311 @@
+//! The story of a build: from what the user pointed at to an image in a store.
+//!
+//! | stage | function | gives |
+//! |---|---|---|
+//! | recognise, resolve | [`Builder::resolve`] | [`Resolved`]: the app and its closure |
+//! | assemble, check | [`Builder::plan`] | [`Plan`]: all that lands in the image |
+//! | pack, describe, write | [`Plan::write`] | [`Built`]: the image, where it is, its layers |
+//!
+//! Each stage takes the former one's value; nothing is written before the last.
+
+mod check;
+mod error;
+mod input;
+mod write;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+pub use check::Difference;
+pub use error::{Error, Unresolved};
+pub use write::{Built, LayerPart, Observer, Output, Phase, Silent};
+
+use crate::ImagePath;
+use crate::app::App;
+use crate::elf::{Closure, Resolver, Root};
+use crate::image::{Platform, Settings};
+use crate::packages::Owners;
+use crate::rootfs::{Assembly, Base, Include, Origin, Rootfs};
+
+/// What to build, and how. The fields are what the flags of `distrobuild build` set.
+///
+/// ```no_run
+/// use distrobuild::rootfs::Base;
+/// use distrobuild::{Builder, Output};
+///
+/// let mut builder = Builder::new("/usr/bin/jq", Base::named("static")?);
+/// builder.env.push(("LANG".into(), "C.UTF-8".into()));
+/// let built = builder.plan()?.write(&Output::layout("jq.oci"))?;
+/// println!("{}", built.image.descriptor.digest());
+/// # Ok::<(), distrobuild::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Builder {
+    /// The program: a path on this machine, or in [`sysroot`](Self::sysroot).
+    pub app: PathBuf,
+    /// The directory that stands for `/` in every look-up; `None` for this system.
+    pub sysroot: Option<PathBuf>,
+    /// What the image starts from.
+    pub base: Base,
+    /// Further files.
+    pub includes: Vec<Include>,
+    /// Names of libraries that the app opens by `dlopen`.
+    pub dlopen: Vec<OsString>,
+    /// Directories searched as if they were in `LD_LIBRARY_PATH`.
+    pub library_path: Vec<PathBuf>,
+    /// Refuse to build for another platform than this.
+    pub platform: Option<Platform>,
+    /// Drop debug sections of ELF files.
+    pub strip: bool,
+    /// How entries are divided into layers.
+    pub layers: LayerSplit,
+    /// The command; the app alone when `None`.
+    pub entrypoint: Option<Vec<String>>,
+    /// Default arguments.
+    pub cmd: Vec<String>,
+    /// Environment, added to the base's; a name given again replaces the base's value.
+    pub env: Vec<(String, String)>,
+    /// Working directory.
+    pub workdir: Option<ImagePath>,
+    /// `USER[:GROUP]`; the base's user when `None`.
+    pub user: Option<String>,
+    /// Ports, `8080` or `53/udp`.
+    pub ports: Vec<String>,
+    /// Labels of the config.
+    pub labels: BTreeMap<String, String>,
+    /// Annotations of the manifest.
+    pub annotations: BTreeMap<String, String>,
+    /// Time of every file and of the image, in seconds since the epoch (`SOURCE_DATE_EPOCH`).
+    pub epoch: u64,
+}
+
+/// How the entries of an image are divided into layers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LayerSplit {
+    /// Base, libraries, and the app with what was included: what changes seldom is below.
+    #[default]
+    ByOrigin,
+    /// One layer.
+    Single,
+}
+
+/// The app and the objects that its processes load.
+#[derive(Debug)]
+pub struct Resolved {
+    /// What the user pointed at.
+    pub app: App,
+    /// Its closure, complete or not.
+    pub closure: Closure,
+}
+
+/// An image that is decided, to the last path, and not yet written.
+#[derive(Debug)]
+pub struct Plan {
+    /// What the user pointed at.
+    pub app: App,
+    /// Its closure, complete.
+    pub closure: Closure,
+    /// All that lands in the image.
+    pub rootfs: Rootfs,
+    /// The layers, lowest first, each with its part of the tree.
+    pub parts: Vec<LayerPart>,
+    /// The platform, as the app's ELF header tells it.
+    pub platform: Platform,
+    /// What the config and the manifest say.
+    pub settings: Settings,
+    /// Which packages of the system the files belong to.
+    pub owners: Owners,
+    /// What the user should know, beside the closure's notices.
+    pub notices: Vec<String>,
+    /// Time of every file, in seconds since the epoch.
+    pub epoch: u64,
+}
+
+impl Builder {
+    /// A build of `app` on `base`, with no further wishes.
+    pub fn new(app: impl Into<PathBuf>, base: Base) -> Self {
+        Self {
+            app: app.into(),
+            sysroot: None,
+            base,
+            includes: Vec::new(),
+            dlopen: Vec::new(),
+            library_path: Vec::new(),
+            platform: None,
+            strip: false,
+            layers: LayerSplit::default(),
+            entrypoint: None,
+            cmd: Vec::new(),
+            env: Vec::new(),
+            workdir: None,
+            user: None,
+            ports: Vec::new(),
+            labels: BTreeMap::new(),
+            annotations: BTreeMap::new(),
+            epoch: 0,
+        }
+    }
+
+    /// Recognises the app and resolves its closure, which may turn out incomplete.
+    ///
+    /// # Errors
+    /// When the app, an included file or the sysroot cannot be used.
+    pub fn resolve(&self) -> Result<Resolved, Error> {
+        let directory = input::open_sysroot(self.sysroot.as_deref())?;
+        let input = input::Input::gather(self, &directory)?;
+        let closure = self.closure(&input)?;
+        Ok(Resolved {
+            app: input.app,
+            closure,
+        })
+    }
+
+    /// Decides the whole image: resolves, assembles, and resolves once more inside what
+    /// was assembled to prove that the loader will find the same files there.
+    ///
+    /// # Errors
+    /// When something is missing or unfit; all of it is named at once.
+    pub fn plan(&self) -> Result<Plan, Error> {
+        let directory = input::open_sysroot(self.sysroot.as_deref())?;
+        let input = input::Input::gather(self, &directory)?;
+        let closure = self.closure(&input)?;
+        let platform = self.platform_of(&input.app, &closure)?;
+        Unresolved::check(&closure, input.sysroot())?;
+        let assembled = crate::rootfs::assemble(&Assembly {
+            sysroot: input.sysroot(),
+            base: &self.base,
+            app: &input.app,
+            closure: &closure,
+            includes: input.includes.clone(),
+            strip: self.strip.then_some(strip),
+        })?;
+        let settings = self.settings(&assembled.entrypoint);
+        check::same_closure(&closure, &assembled, &input, &self.dlopen, &settings.env)?;
+        let parts = write::parts(&assembled.rootfs, self.layers);
+        let system_paths: Vec<ImagePath> = assembled.placements.values().cloned().collect();
+        let owners = crate::packages::owners(input.sysroot(), &system_paths);
+        let notices = [input.notices, assembled.notices].concat();
+        let (app, rootfs, epoch) = (input.app, assembled.rootfs, self.epoch);
+        Ok(Plan {
+            app,
+            closure,
+            rootfs,
+            parts,
+            platform,
+            settings,
+            owners,
+            notices,
+            epoch,
+        })
+    }
+
+    fn closure(&self, input: &input::Input) -> Result<Closure, Error> {
+        let dlopen = self
+            .dlopen
+            .iter()
+            .map(|name| Root::Dlopen { name: name.clone() });
+        let roots: Vec<Root> = input
+            .app
+            .roots
+            .iter()
+            .chain(&input.included_roots)
+            .cloned()
+            .chain(dlopen)
+            .collect();
+        let resolver = Resolver {
+            library_path: self.library_path.clone(),
+            ..Resolver::default()
+        };
+        Ok(crate::elf::resolve(input.sysroot(), &roots, &resolver)?)
+    }
+
+    fn platform_of(&self, app: &App, closure: &Closure) -> Result<Platform, Error> {
+        let Some(first) = closure.objects.first() else {
+            return Err(Error::NoProgram(app.path.clone()));
+        };
+        let machine = first.object.machine;
+        let Some((architecture, variant)) = machine.platform() else {
+            return Err(Error::UnknownMachine {
+                app: first.path.clone(),
+                machine: machine.name(),
+            });
+        };
+        let found = Platform {
+            os: "linux".to_owned(),
+            architecture: architecture.to_owned(),
+            variant: variant.map(str::to_owned),
+        };
+        match &self.platform {
+            Some(wanted) if !wanted.matches(&found) => Err(Error::OtherPlatform {
+                app: app.path.clone(),
+                wanted: Box::new(wanted.clone()),
+                found: Box::new(found),
+                machine: machine.name(),
+            }),
+            _ => Ok(found),
+        }
+    }
+
+    fn settings(&self, app: &ImagePath) -> Settings {
+        let mut env = self.base.config.env.clone();
+        for (name, value) in &self.env {
+            match env.iter_mut().find(|(known, _)| known == name) {
+                Some((_, old)) => old.clone_from(value),
+                None => env.push((name.clone(), value.clone())),
+            }
+        }
+        let mut annotations = BTreeMap::from([
+            (
+                "org.opencontainers.image.created".to_owned(),
+                crate::image::rfc3339(self.epoch),
+            ),
+            ("org.opencontainers.image.title".to_owned(), self.title()),
+        ]);
+        annotations.extend(self.annotations.clone());
+        Settings {
+            user: self
+                .user
+                .clone()
+                .unwrap_or_else(|| self.base.config.user.clone()),
+            entrypoint: self
+                .entrypoint
+                .clone()
+                .unwrap_or_else(|| vec![app.to_string()]),
+            cmd: self.cmd.clone(),
+            env,
+            workdir: self
+                .workdir
+                .as_ref()
+                .map(ImagePath::to_string)
+                .unwrap_or_default(),
+            ports: self.ports.clone(),
+            labels: self.labels.clone(),
+            annotations,
+            created: self.epoch,
+        }
+    }
+
+    /// The app's name without its directories.
+    pub fn title(&self) -> String {
+        self.app
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_else(|| "app".to_owned())
+    }
+}
+
+fn strip(bytes: &[u8]) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
+    Ok(crate::elf::strip::strip(bytes)?)
+}
+
+impl LayerSplit {
+    /// The number of the layer that holds entries of this origin.
+    fn layer_of(self, origin: Origin) -> usize {
+        match (self, origin) {
+            (Self::Single, _) | (Self::ByOrigin, Origin::Base) => 0,
+            (Self::ByOrigin, Origin::Library) => 1,
+            (Self::ByOrigin, Origin::App | Origin::Include) => 2,
+        }
+    }
+}

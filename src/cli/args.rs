@@ -1,0 +1,344 @@
+//! The arguments of every command.
+
+use std::ffi::OsString;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+
+use crate::ImagePath;
+use crate::image::Platform;
+use crate::layer::Compression;
+use crate::report::Budget;
+use crate::rootfs::Include;
+
+use super::terminal::Level;
+
+const AFTER_HELP: &str = "\
+Examples:
+  distrobuild ./app                          writes app.oci and shows its size
+  distrobuild /usr/bin/jq -o jq.tar          an OCI archive
+  distrobuild ./server --port 8080 -- --listen 0.0.0.0:8080
+  distrobuild ./app --report markdown --max-size 20MB
+  distrobuild deps ./app                     which libraries it needs, and why
+
+Exit codes: 0 done, 1 error, 2 wrong usage, 3 over the size budget.";
+
+/// Turns a built program into the smallest OCI image that is proven to run.
+#[derive(Debug, Parser)]
+#[command(
+    name = "distrobuild",
+    version,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    after_help = AFTER_HELP,
+    max_term_width = 100
+)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    pub(super) command: Option<Command>,
+    #[command(flatten)]
+    pub(super) build: Build,
+    #[command(flatten)]
+    pub(super) verbosity: Verbosity,
+    #[command(flatten)]
+    pub(super) color: Color,
+    /// Print a completion script for this shell
+    #[arg(long, value_name = "SHELL", exclusive = true)]
+    pub(super) completions: Option<clap_complete::Shell>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Build an image of a program (the default command)
+    Build(Box<Build>),
+    /// Show the shared libraries that a program loads: where each is found, and by which rule
+    Deps(Deps),
+    /// Show what takes the room in an image
+    Report(ReportArguments),
+    /// Show or prune the cache of compressed layers
+    Cache(CacheArguments),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Verbosity {
+    /// Say nothing but the result: one line with the image's reference
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(super) quiet: bool,
+    /// Say more: every library, and how long each phase took
+    #[arg(short, long, global = true)]
+    pub(super) verbose: bool,
+}
+
+impl Verbosity {
+    pub(super) fn level(&self) -> Level {
+        match (self.quiet, self.verbose) {
+            (true, _) => Level::Quiet,
+            (_, true) => Level::Verbose,
+            _ => Level::Normal,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Color {
+    /// When to use colours
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", value_parser = color_choice())]
+    pub(super) color: anstream::ColorChoice,
+}
+
+fn color_choice() -> impl clap::builder::TypedValueParser<Value = anstream::ColorChoice> {
+    use clap::builder::{PossibleValuesParser, TypedValueParser};
+    PossibleValuesParser::new(["auto", "always", "never"]).map(|word| match word.as_str() {
+        "always" => anstream::ColorChoice::Always,
+        "never" => anstream::ColorChoice::Never,
+        _ => anstream::ColorChoice::Auto,
+    })
+}
+
+/// Where programs and libraries are looked for.
+#[derive(Debug, Args)]
+pub(super) struct Search {
+    /// Directory that stands for / in every look-up: the root of another system
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(super) sysroot: Option<PathBuf>,
+    /// Directory to search before the loader's own, as in LD_LIBRARY_PATH (repeatable)
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(super) library_path: Vec<PathBuf>,
+    /// Library that the program opens by dlopen (repeatable)
+    #[arg(long, value_name = "SONAME")]
+    pub(super) dlopen: Vec<OsString>,
+    /// Files to add: a file, directory or glob of this machine, and where it goes in the image (repeatable)
+    #[arg(long, value_name = "SRC[:DST]", value_parser = Include::parse)]
+    pub(super) include: Vec<Include>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Build {
+    /// The program: an ELF executable or a #! script
+    #[arg(value_name = "APP", required_unless_present = "completions", value_hint = ValueHint::FilePath)]
+    pub(super) app: Option<PathBuf>,
+    /// Default arguments of the program (CMD)
+    #[arg(last = true, value_name = "CMD")]
+    pub(super) cmd: Vec<String>,
+
+    /// Where to write: a layout directory, or an OCI archive when it ends in .tar [default: APP.oci]
+    #[arg(short, long, value_name = "PATH", help_heading = "Output", value_hint = ValueHint::AnyPath)]
+    pub(super) output: Option<PathBuf>,
+    /// Form of the output
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        default_value = "oci",
+        help_heading = "Output"
+    )]
+    pub(super) format: Format,
+    /// Tag of the image in the output
+    #[arg(
+        short,
+        long,
+        value_name = "TAG",
+        default_value = "latest",
+        help_heading = "Output"
+    )]
+    pub(super) tag: String,
+    /// Show what the image would hold, and write nothing
+    #[arg(long, help_heading = "Output")]
+    pub(super) dry_run: bool,
+
+    /// What the image starts from: static, none, or a file such as ./mine.toml
+    #[arg(
+        long,
+        value_name = "BASE",
+        default_value = "static",
+        help_heading = "Content"
+    )]
+    pub(super) base: String,
+    #[command(flatten, next_help_heading = "Content")]
+    pub(super) search: Search,
+    /// Drop debug sections and symbol tables of ELF files
+    #[arg(long, help_heading = "Content")]
+    pub(super) strip: bool,
+    /// How the content is divided into layers
+    #[arg(
+        long,
+        value_name = "HOW",
+        default_value = "split",
+        help_heading = "Content"
+    )]
+    pub(super) layers: Layers,
+    /// Compression of layers: gzip, zstd, none or estargz, with a level as in gzip:9
+    #[arg(
+        long,
+        value_name = "KIND[:LEVEL]",
+        default_value = "gzip",
+        help_heading = "Content"
+    )]
+    pub(super) compression: Compression,
+
+    /// Command of the image instead of the program itself; words are split at blanks, or a JSON array
+    #[arg(long, value_name = "COMMAND", help_heading = "Config")]
+    pub(super) entrypoint: Option<String>,
+    /// Environment variable (repeatable)
+    #[arg(short, long, value_name = "NAME=VALUE", value_parser = key_value, help_heading = "Config")]
+    pub(super) env: Vec<(String, String)>,
+    /// Working directory
+    #[arg(short, long, value_name = "DIR", help_heading = "Config")]
+    pub(super) workdir: Option<ImagePath>,
+    /// User that the program runs as [default: 65532:65532]
+    #[arg(short, long, value_name = "USER[:GROUP]", value_parser = user, help_heading = "Config")]
+    pub(super) user: Option<String>,
+    /// Port that the program listens on, as 8080 or 53/udp (repeatable)
+    #[arg(short, long, value_name = "PORT", value_parser = port, help_heading = "Config")]
+    pub(super) port: Vec<String>,
+    /// Label of the config (repeatable)
+    #[arg(short, long, value_name = "NAME=VALUE", value_parser = key_value, help_heading = "Config")]
+    pub(super) label: Vec<(String, String)>,
+    /// Annotation of the manifest (repeatable)
+    #[arg(long, value_name = "NAME=VALUE", value_parser = key_value, help_heading = "Config")]
+    pub(super) annotation: Vec<(String, String)>,
+    /// Refuse to build for another platform than this, as linux/arm64
+    #[arg(long, value_name = "OS/ARCH", help_heading = "Config")]
+    pub(super) platform: Option<Platform>,
+
+    /// Form of the size report
+    #[arg(
+        long,
+        value_name = "FORM",
+        default_value = "table",
+        help_heading = "Report"
+    )]
+    pub(super) report: ReportForm,
+    /// Image to compare with: a known slim base such as python:3.9-slim, or an image on disk (repeatable)
+    #[arg(long, value_name = "REF", help_heading = "Report")]
+    pub(super) against: Vec<String>,
+    /// Fail with exit code 3 when the image is larger, compressed: 20MB, 18MiB, 900kB
+    #[arg(long, value_name = "SIZE", help_heading = "Report")]
+    pub(super) max_size: Option<Budget>,
+
+    /// Threads that compress; they never change a byte [default: one a core]
+    #[arg(short = 'j', long, value_name = "N", help_heading = "Running")]
+    pub(super) threads: Option<NonZeroUsize>,
+    /// Neither read nor write the cache of compressed layers
+    #[arg(long, help_heading = "Running")]
+    pub(super) no_cache: bool,
+    /// Show how long each phase took
+    #[arg(long, help_heading = "Running")]
+    pub(super) timings: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// An OCI image layout, or an OCI archive when the output ends in .tar
+    Oci,
+    /// What `docker load` takes
+    DockerArchive,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Layers {
+    /// Base, libraries and app apart: what seldom changes is below
+    Split,
+    /// One layer
+    Single,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum ReportForm {
+    /// For the terminal
+    Table,
+    /// For programs
+    Json,
+    /// For a pull request
+    Markdown,
+    /// None
+    None,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Deps {
+    /// The program: an ELF executable or a #! script
+    #[arg(value_name = "APP", value_hint = ValueHint::FilePath)]
+    pub(super) app: PathBuf,
+    #[command(flatten)]
+    pub(super) search: Search,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ReportArguments {
+    /// The image: an OCI layout, an OCI archive or a docker archive, with :TAG where it holds several
+    #[arg(value_name = "IMAGE", value_hint = ValueHint::AnyPath)]
+    pub(super) image: String,
+    /// Image to compare with: a known slim base such as python:3.9-slim, or an image on disk (repeatable)
+    #[arg(long, value_name = "REF")]
+    pub(super) against: Vec<String>,
+    /// Which platform of an image with several
+    #[arg(long, value_name = "OS/ARCH")]
+    pub(super) platform: Option<Platform>,
+    /// Form of the report
+    #[arg(long, value_name = "FORM", default_value = "table")]
+    pub(super) report: ReportForm,
+    /// Fail with exit code 3 when the image is larger, compressed
+    #[arg(long, value_name = "SIZE")]
+    pub(super) max_size: Option<Budget>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CacheArguments {
+    #[command(subcommand)]
+    pub(super) action: Option<CacheAction>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum CacheAction {
+    /// Show where the cache is and what it holds (the default)
+    Show,
+    /// Remove what was not used for longest, down to a size
+    Prune {
+        /// The size to keep
+        #[arg(long, value_name = "SIZE", default_value = "1GB")]
+        keep: Budget,
+    },
+    /// Remove everything
+    Clear,
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("NAME=VALUE is expected".to_owned()),
+    }
+}
+
+fn port(text: &str) -> Result<String, String> {
+    let (number, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
+    if !matches!(protocol, "tcp" | "udp" | "sctp") {
+        return Err(format!(
+            "{protocol:?} is no protocol: tcp, udp or sctp is expected after the slash"
+        ));
+    }
+    match number.parse::<u16>() {
+        Ok(number) if number > 0 => Ok(format!("{number}/{protocol}")),
+        _ => Err(format!(
+            "{number:?} is no port: a number from 1 to 65535 is expected"
+        )),
+    }
+}
+
+fn user(text: &str) -> Result<String, String> {
+    let parts: Vec<&str> = text.split(':').collect();
+    let valid = |part: &&str| {
+        !part.is_empty()
+            && part
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"_-.$".contains(&byte))
+    };
+    if parts.len() <= 2 && parts.iter().all(valid) {
+        Ok(text.to_owned())
+    } else {
+        Err("a user name or number is expected, and after a colon a group".to_owned())
+    }
+}

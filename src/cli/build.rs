@@ -1,0 +1,192 @@
+//! `distrobuild build`, the default command.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+
+use super::args::{Build, Format, Layers, Search};
+use super::report;
+use super::terminal::Terminal;
+use crate::build::{Builder, LayerSplit, Output, Plan};
+use crate::layer::Cache;
+use crate::rootfs::Base;
+use crate::store::Destination;
+
+/// Builds an image and shows its report.
+pub(super) fn run(arguments: Build, terminal: &Terminal) -> anyhow::Result<ExitCode> {
+    let against = report::Against::read(&arguments.against, arguments.platform.as_ref())?;
+    let builder = builder(&arguments)?;
+    let plan = terminal.timed("plan", || builder.plan())?;
+    terminal.plan(&plan);
+    if arguments.dry_run {
+        terminal.result(&tree(&plan));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let cache = open_cache(&arguments, terminal);
+    let mut output = Output::layout(PathBuf::new());
+    output.destination = destination(&arguments, &builder);
+    output.tag.clone_from(&arguments.tag);
+    output.compression = arguments.compression;
+    output.cache = cache.as_ref();
+    output.budget.clone_from(&arguments.max_size);
+    output.observer = terminal;
+    if let Some(threads) = arguments.threads {
+        output.threads = threads;
+    }
+    let built = plan.write(&output)?;
+    if let Some(reason) = cache.as_ref().and_then(Cache::degraded) {
+        terminal.detail(&format!("the cache was not used: {reason}"));
+    }
+    terminal.built(&built, &output);
+    if arguments.timings {
+        terminal.timings();
+    }
+    if terminal.is_quiet() {
+        let path = output.destination.path().display();
+        terminal.result(&format!(
+            "{path}:{}@{}\n",
+            output.tag,
+            built.image.descriptor.digest()
+        ));
+    } else {
+        report::show(built.report, &against, arguments.report, terminal)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn builder(arguments: &Build) -> anyhow::Result<Builder> {
+    // clap requires APP unless `--completions` was given, which never comes here.
+    let app = arguments.app.clone().unwrap_or_default();
+    let mut builder = Builder::new(app, base(&arguments.base)?);
+    apply_search(&mut builder, &arguments.search)?;
+    builder.platform.clone_from(&arguments.platform);
+    builder.strip = arguments.strip;
+    builder.layers = match arguments.layers {
+        Layers::Split => LayerSplit::ByOrigin,
+        Layers::Single => LayerSplit::Single,
+    };
+    builder.entrypoint = arguments
+        .entrypoint
+        .as_deref()
+        .map(command_line)
+        .transpose()?;
+    builder.cmd.clone_from(&arguments.cmd);
+    builder.env.clone_from(&arguments.env);
+    builder.workdir.clone_from(&arguments.workdir);
+    builder.user.clone_from(&arguments.user);
+    builder.ports.clone_from(&arguments.port);
+    builder.labels = arguments.label.iter().cloned().collect();
+    builder.annotations = arguments.annotation.iter().cloned().collect();
+    builder.epoch = source_date_epoch()?;
+    Ok(builder)
+}
+
+/// Sets what `build` and `deps` have in common.
+pub(super) fn apply_search(builder: &mut Builder, search: &Search) -> anyhow::Result<()> {
+    builder.sysroot.clone_from(&search.sysroot);
+    builder.dlopen.clone_from(&search.dlopen);
+    builder.includes.clone_from(&search.include);
+    builder.library_path = search
+        .library_path
+        .iter()
+        .map(|directory| {
+            std::path::absolute(directory)
+                .with_context(|| format!("cannot tell which directory {} is", directory.display()))
+        })
+        .collect::<anyhow::Result<_>>()?;
+    Ok(())
+}
+
+/// A base by its name, or from a file when the argument is spelled as a path.
+fn base(argument: &str) -> anyhow::Result<Base> {
+    let is_path = argument.contains('/') || argument.ends_with(".toml");
+    Ok(if is_path {
+        Base::load(argument.as_ref())?
+    } else {
+        Base::named(argument)?
+    })
+}
+
+/// `--entrypoint`: a JSON array of words, or words split at blanks.
+fn command_line(text: &str) -> anyhow::Result<Vec<String>> {
+    let words: Vec<String> = if text.trim_start().starts_with('[') {
+        serde_json::from_str(text).with_context(|| {
+            format!("--entrypoint {text}: a JSON array of strings is expected, as [\"/app/server\", \"--verbose\"]")
+        })?
+    } else {
+        text.split_whitespace().map(str::to_owned).collect()
+    };
+    if words.is_empty() {
+        anyhow::bail!(
+            "--entrypoint is empty: give the command to run, or leave it out to run the program itself"
+        );
+    }
+    Ok(words)
+}
+
+fn source_date_epoch() -> anyhow::Result<u64> {
+    match std::env::var_os("SOURCE_DATE_EPOCH") {
+        None => Ok(0),
+        Some(value) => value.to_str().and_then(|text| text.trim().parse().ok()).with_context(|| {
+            format!(
+                "SOURCE_DATE_EPOCH is {value:?}: a number of seconds since 1970 is expected; unset it for 1970-01-01"
+            )
+        }),
+    }
+}
+
+fn destination(arguments: &Build, builder: &Builder) -> Destination {
+    let default = |extension: &str| PathBuf::from(format!("{}.{extension}", builder.title()));
+    match (arguments.format, &arguments.output) {
+        (Format::DockerArchive, Some(path)) => Destination::DockerArchive(path.clone()),
+        (Format::DockerArchive, None) => Destination::DockerArchive(default("tar")),
+        (Format::Oci, Some(path))
+            if path.extension().is_some_and(|extension| extension == "tar") =>
+        {
+            Destination::OciArchive(path.clone())
+        }
+        (Format::Oci, Some(path)) => Destination::Layout(path.clone()),
+        (Format::Oci, None) => Destination::Layout(default("oci")),
+    }
+}
+
+/// The cache, unless it is switched off or cannot be used; a build goes on without it.
+fn open_cache(arguments: &Build, terminal: &Terminal) -> Option<Cache> {
+    if arguments.no_cache {
+        return None;
+    }
+    match super::cache::open() {
+        Ok(cache) => Some(cache),
+        Err(error) => {
+            terminal.detail(&error.to_string());
+            None
+        }
+    }
+}
+
+/// The tree as `--dry-run` lists it: mode, owner, size, origin, path.
+fn tree(plan: &Plan) -> String {
+    use crate::rootfs::EntryKind;
+    use std::fmt::Write;
+    let mut out = String::new();
+    for (path, entry) in plan.rootfs.iter() {
+        let (kind, target) = match &entry.kind {
+            EntryKind::Directory => ('d', String::new()),
+            EntryKind::File(_) => ('-', String::new()),
+            EntryKind::Symlink(target) => ('l', format!(" -> {}", target.display())),
+            EntryKind::HardLink(target) => ('h', format!(" link to {target}")),
+        };
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            out,
+            "{kind}{:04o} {:>5}:{:<5} {:>11} {:<9} {path}{target}",
+            entry.mode,
+            entry.uid,
+            entry.gid,
+            entry.size(),
+            entry.origin.name(),
+        );
+    }
+    out
+}

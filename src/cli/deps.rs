@@ -1,0 +1,28 @@
+//! `distrobuild deps`.
+
+use std::process::ExitCode;
+
+use super::args::Deps;
+use super::build::apply_search;
+use super::terminal::Terminal;
+use crate::build::Builder;
+use crate::report::deps;
+use crate::rootfs::Base;
+
+/// Shows the closure of a program; exit code 1 when something is missing.
+pub(super) fn run(arguments: &Deps, terminal: &Terminal) -> anyhow::Result<ExitCode> {
+    let mut builder = Builder::new(&arguments.app, Base::none());
+    apply_search(&mut builder, &arguments.search)?;
+    let resolved = builder.resolve()?;
+    let shown = if arguments.json {
+        deps::json(&resolved.closure)?
+    } else {
+        deps::tree(&resolved.closure)
+    };
+    terminal.result(&shown);
+    Ok(if resolved.closure.is_complete() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}

@@ -1,0 +1,95 @@
+//! `distrobuild report`, and the report at the end of a build.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use super::args::{ReportArguments, ReportForm};
+use super::terminal::Terminal;
+use crate::image::Platform;
+use crate::report::{Diff, Json, Markdown, Renderer, Report, SlimBases};
+use crate::store::{self, Reference, Source};
+
+/// Shows the report of an image that was made earlier, by this or any other tool.
+pub(super) fn run(arguments: &ReportArguments, terminal: &Terminal) -> anyhow::Result<ExitCode> {
+    let against = Against::read(&arguments.against, arguments.platform.as_ref())?;
+    let report = read(&arguments.image, arguments.platform.as_ref())?;
+    let excess = arguments
+        .max_size
+        .as_ref()
+        .and_then(|budget| report.over(budget));
+    show(report, &against, arguments.report, terminal)?;
+    match excess {
+        Some(excess) => Err(crate::Error::OverBudget(Box::new(excess)).into()),
+        None => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// What an image is compared with: rows of the table of slim bases, and images on disk.
+#[derive(Debug, Default)]
+pub(super) struct Against {
+    slim: Vec<String>,
+    images: Vec<Report>,
+}
+
+impl Against {
+    /// Reads what the `--against` options name: an image where something exists at that path, else a
+    /// slim base. Done before anything is built, so that a wrong name fails early.
+    pub(super) fn read(names: &[String], platform: Option<&Platform>) -> anyhow::Result<Self> {
+        let mut against = Self::default();
+        for name in names {
+            if Reference::parse(name).is_ok_and(|reference| exists(&reference.path)) {
+                against.images.push(read(name, platform)?);
+            } else {
+                SlimBases::embedded()?.find(name, &Platform::host().to_string())?;
+                against.slim.push(name.clone());
+            }
+        }
+        Ok(against)
+    }
+}
+
+fn exists(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
+}
+
+fn read(name: &str, platform: Option<&Platform>) -> anyhow::Result<Report> {
+    let reference = Reference::parse(name)?;
+    let source: Box<dyn Source> = store::open(&reference)?;
+    let manifest = store::select(&*source, reference.tag.as_deref(), platform)?;
+    Ok(Report::of_image(&*source, name, &manifest)?)
+}
+
+/// Shows a report in the form that was asked for, and after it the differences from the
+/// images that it is compared with.
+pub(super) fn show(
+    mut report: Report,
+    against: &Against,
+    form: ReportForm,
+    terminal: &Terminal,
+) -> anyhow::Result<()> {
+    if form == ReportForm::None {
+        return Ok(());
+    }
+    // Only images were named: the slim bases were not asked for.
+    if against.images.is_empty() || !against.slim.is_empty() {
+        report.compare(&SlimBases::embedded()?, &against.slim)?;
+    }
+    let renderer: Box<dyn Renderer> = match form {
+        ReportForm::Json => Box::new(Json),
+        ReportForm::Markdown => Box::new(Markdown),
+        ReportForm::Table | ReportForm::None => Box::new(terminal.renderer()),
+    };
+    report.since = against
+        .images
+        .iter()
+        .map(|image| Diff::between(image, &report))
+        .collect();
+    terminal.result(&renderer.report(&report));
+    // In JSON they are a part of the report: one document.
+    if form != ReportForm::Json {
+        for diff in &report.since {
+            terminal.result(&renderer.diff(diff));
+        }
+    }
+    Ok(())
+}

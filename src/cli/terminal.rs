@@ -1,0 +1,311 @@
+//! What a person sees beside the result: progress, notes, errors. All of it goes to stderr.
+
+use std::io::{IsTerminal, Write};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anstyle::{AnsiColor, Style};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::app::AppKind;
+use crate::build::{Built, Observer, Output, Phase, Plan};
+use crate::elf::{Closure, Flavour, Notice};
+use crate::report::{Charset, human_size as human};
+
+/// A bar appears only when a phase takes longer than this.
+const BAR_AFTER: Duration = Duration::from_secs(1);
+
+const BOLD: Style = Style::new().bold();
+const DIM: Style = Style::new().dimmed();
+const ERROR: Style = AnsiColor::Red.on_default().bold();
+const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+const HINT: Style = AnsiColor::Cyan.on_default().bold();
+
+/// How much is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Level {
+    /// Errors and the result.
+    Quiet,
+    /// What was decided, warnings and hints.
+    Normal,
+    /// Each library and each phase.
+    Verbose,
+}
+
+/// The terminal, as a command sees it.
+pub(super) struct Terminal {
+    level: Level,
+    running: Mutex<Option<Running>>,
+    done: AtomicU64,
+    timings: Mutex<Vec<(String, Duration)>>,
+}
+
+struct Running {
+    phase: Phase,
+    total: u64,
+    start: Instant,
+    base: u64,
+    bar: Option<ProgressBar>,
+}
+
+impl Terminal {
+    pub(super) fn new(level: Level) -> Self {
+        Self {
+            level,
+            running: Mutex::new(None),
+            done: AtomicU64::new(0),
+            timings: Mutex::new(Vec::new()),
+        }
+    }
+
+    /// How the report is drawn on this terminal.
+    pub(super) fn renderer(&self) -> crate::report::Terminal {
+        crate::report::Terminal::new(width(), charset())
+    }
+
+    pub(super) fn is_quiet(&self) -> bool {
+        self.level == Level::Quiet
+    }
+
+    /// Prints a result to stdout. A reader that closes the pipe early is no error.
+    pub(super) fn result(&self, text: &str) {
+        let _ = anstream::stdout().lock().write_all(text.as_bytes());
+    }
+
+    /// Prints an error with its causes to stderr.
+    pub(super) fn error(&self, error: &anyhow::Error) {
+        let mut text = error.to_string();
+        for cause in error.chain().skip(1) {
+            let cause = cause.to_string();
+            // Typed errors often hold their source's words already.
+            if !text.contains(&cause) {
+                text.push_str(": ");
+                text.push_str(&cause);
+            }
+        }
+        self.say(&format!("{ERROR}error:{ERROR:#} {text}"));
+    }
+
+    pub(super) fn warn(&self, text: &str) {
+        if self.level >= Level::Normal {
+            self.say(&format!("{WARNING}warning:{WARNING:#} {text}"));
+        }
+    }
+
+    fn hint(&self, text: &str) {
+        if self.level >= Level::Normal {
+            self.say(&format!("{HINT}hint:{HINT:#} {text}"));
+        }
+    }
+
+    /// Says something that only `-v` asks for.
+    pub(super) fn detail(&self, text: &str) {
+        if self.level >= Level::Verbose {
+            self.say(&format!("{DIM}{text}{DIM:#}"));
+        }
+    }
+
+    fn fact(&self, name: &str, text: &str) {
+        if self.level >= Level::Normal {
+            self.say(&format!("{BOLD}{name:<9}{BOLD:#} {text}"));
+        }
+    }
+
+    fn say(&self, text: &str) {
+        // Nobody is left to be told when stderr is closed.
+        let _ = writeln!(anstream::stderr().lock(), "{text}");
+    }
+
+    /// Says what was decided before anything is written.
+    pub(super) fn plan(&self, plan: &Plan) {
+        let app = plan.app.path.display();
+        self.fact("app", &format!("{app} ({}, {})", kind(plan), plan.platform));
+        let count = plan.closure.libraries().count();
+        let libraries = match count {
+            0 => "none needed".to_owned(),
+            1 => "1 found".to_owned(),
+            _ => format!("{count} found"),
+        };
+        self.fact("libraries", &libraries);
+        for library in plan.closure.libraries() {
+            self.detail(&format!("          {}", library.path.display()));
+        }
+        for notice in &plan.notices {
+            self.warn(notice);
+        }
+        self.notices(&plan.closure);
+    }
+
+    /// Warnings and hints of a closure.
+    fn notices(&self, closure: &Closure) {
+        for notice in &closure.notices {
+            match notice {
+                Notice::Warning(text) => self.warn(text),
+                Notice::Hint { .. } | Notice::Suggested { .. } => {
+                    self.hint(&crate::report::deps::hint(closure, notice));
+                }
+            }
+        }
+    }
+
+    /// Says what was written.
+    pub(super) fn built(&self, built: &Built, output: &Output<'_>) {
+        let names: Vec<String> = built
+            .report
+            .layers
+            .iter()
+            .map(|layer| {
+                let kept = if built.reused.contains(&layer.what.as_str()) {
+                    ", unchanged"
+                } else {
+                    ""
+                };
+                format!("{} {}{kept}", layer.what, human(layer.compressed))
+            })
+            .collect();
+        self.fact("layers", &names.join(" · "));
+        self.fact(
+            "image",
+            &format!(
+                "{}:{} {}",
+                output.destination.path().display(),
+                output.tag,
+                built.image.descriptor.digest()
+            ),
+        );
+    }
+
+    /// Runs `work` and remembers how long it took, for `--timings`.
+    pub(super) fn timed<T>(&self, name: &str, work: impl FnOnce() -> T) -> T {
+        let start = Instant::now();
+        let result = work();
+        self.remember(name.to_owned(), start.elapsed());
+        result
+    }
+
+    /// Shows how long each phase took.
+    pub(super) fn timings(&self) {
+        let timings = lock(&self.timings);
+        for (name, took) in timings.iter() {
+            self.say(&format!(
+                "{DIM}{:>8.1} ms  {name}{DIM:#}",
+                took.as_secs_f64() * 1e3
+            ));
+        }
+    }
+
+    fn remember(&self, name: String, took: Duration) {
+        lock(&self.timings).push((name, took));
+    }
+
+    fn wants_bar(&self) -> bool {
+        self.level >= Level::Normal && std::io::stderr().is_terminal()
+    }
+}
+
+impl Observer for Terminal {
+    fn begin(&self, phase: Phase, bytes: u64) {
+        let base = self.done.load(Ordering::Relaxed);
+        *lock(&self.running) = Some(Running {
+            phase,
+            total: bytes,
+            start: Instant::now(),
+            base,
+            bar: None,
+        });
+    }
+
+    fn advance(&self, bytes: u64) {
+        let done = self.done.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        if !self.wants_bar() {
+            return;
+        }
+        // Whoever finds the bar busy leaves it to the next call.
+        if let Ok(mut running) = self.running.try_lock()
+            && let Some(running) = running.as_mut()
+        {
+            if running.bar.is_none() && running.start.elapsed() >= BAR_AFTER && running.total > 0 {
+                running.bar = Some(bar(&running.phase, running.total));
+            }
+            if let Some(bar) = &running.bar {
+                bar.set_position(done.saturating_sub(running.base).min(running.total));
+            }
+        }
+    }
+
+    fn end(&self, phase: Phase, took: Duration) {
+        if let Some(bar) = lock(&self.running).take().and_then(|running| running.bar) {
+            bar.finish_and_clear();
+        }
+        self.remember(phase.to_string(), took);
+    }
+}
+
+/// What the app is, in a few words: `ELF, glibc`, `script of /usr/bin/perl`.
+fn kind(plan: &Plan) -> String {
+    let libc = match plan.closure.loaders.first().map(|loader| loader.flavour) {
+        Some(Flavour::Glibc) => "glibc",
+        Some(Flavour::Musl) => "musl",
+        Some(Flavour::Other) => "dynamic",
+        None => "static",
+    };
+    match &plan.app.kind {
+        AppKind::Elf => format!("ELF, {libc}"),
+        AppKind::Script { interpreters } => match interpreters.last() {
+            Some(last) => format!("script of {}, {libc}", last.path.display()),
+            None => format!("script, {libc}"),
+        },
+    }
+}
+
+/// Columns of the terminal that shows the result; `COLUMNS` comes first, 80 last.
+fn width() -> usize {
+    let asked = std::env::var("COLUMNS")
+        .ok()
+        .and_then(|columns| columns.parse().ok());
+    let is = || {
+        let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
+        (size.ws_col > 0).then_some(usize::from(size.ws_col))
+    };
+    asked.or_else(is).unwrap_or(80)
+}
+
+/// Unicode where the locale says UTF-8 (`locale(7)`: `LC_ALL` before `LC_CTYPE` before `LANG`),
+/// and where it says nothing and the text goes into a file or a pipe.
+fn charset() -> Charset {
+    let set = ["LC_ALL", "LC_CTYPE", "LANG"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
+    let unicode = match set {
+        Some(locale) => {
+            let locale = locale.to_ascii_lowercase();
+            locale.contains("utf-8") || locale.contains("utf8")
+        }
+        None => !std::io::stdout().is_terminal(),
+    };
+    if unicode {
+        Charset::Unicode
+    } else {
+        Charset::Ascii
+    }
+}
+
+fn bar(phase: &Phase, total: u64) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
+    let template =
+        "{prefix:16} {bar:30.cyan/blue} {decimal_bytes:>9} of {decimal_total_bytes} ({eta} left)";
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style.progress_chars("━╸─"));
+    }
+    bar.set_prefix(phase.to_string());
+    bar
+}
+
+/// Locks, also when another thread panicked while it held the lock: what is in it are
+/// only words for the terminal.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}

@@ -1,0 +1,40 @@
+#![doc = include_str!("../README.md")]
+//!
+//! # The library
+//!
+//! The command line is a thin layer over this crate: whatever `distrobuild` does,
+//! another Rust program can do too. [`Builder`] is the way in, and its methods are the
+//! road that data takes; each stage takes the former one's value and none reaches back:
+//!
+//! | value | stage | room |
+//! |---|---|---|
+//! | [`App`](app::App) | what the user pointed at, recognised | [`app`] |
+//! | [`Closure`](elf::Closure) | every ELF object that the loader would map, and why | [`elf`] |
+//! | [`Rootfs`] | one ordered tree of all that lands in the image | [`rootfs`] |
+//! | [`Layer`](layer::Layer) | a packed part of the tree | [`layer`] |
+//! | [`Image`](image::Image) | config and manifest over layers | [`image`] |
+//! | [`Source`](store::Source), [`Writer`](store::Writer) | where images live | [`store`] |
+//! | [`Report`](report::Report) | what takes the room, a pure function of an image | [`report`] |
+//!
+//! Look-ups go through a [`Sysroot`](sysroot::Sysroot), never to the file system itself.
+//! What is known about bases, users or slim images is data in `bases/`.
+
+pub mod app;
+mod build;
+pub mod cli;
+pub mod elf;
+pub mod image;
+pub mod layer;
+pub mod packages;
+mod path;
+pub mod report;
+pub mod rootfs;
+pub mod store;
+pub mod sysroot;
+
+pub use build::{
+    Builder, Built, Difference, Error, LayerPart, LayerSplit, Observer, Output, Phase, Plan,
+    Resolved, Silent, Unresolved,
+};
+pub use path::{ImagePath, ImagePathError};
+pub use rootfs::Rootfs;

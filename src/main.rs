@@ -1,0 +1,7 @@
+//! The command line of distrobuild. All of it is in [`distrobuild::cli`].
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    distrobuild::cli::main()
+}

@@ -1,0 +1,133 @@
+//! The comparison with slim bases.
+
+use serde::Serialize;
+
+use super::{Report, SlimBase, SlimBases, SlimError};
+
+/// An image beside a slim base. Both sizes are of one recorded build; a size that was not
+/// recorded is unknown, and nothing is reckoned with it, nor with another platform's.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Comparison {
+    /// The slim base.
+    pub reference: String,
+    /// Its platform; `null` when its source does not say.
+    pub platform: Option<String>,
+    /// Whether it is of another platform than the image.
+    pub other_platform: bool,
+    /// Date of its content, `YYYY-MM-DD`.
+    pub date: Option<String>,
+    /// Where its sizes were read.
+    pub source: String,
+    /// Its compressed size.
+    pub compressed: Measure,
+    /// Its unpacked size.
+    pub unpacked: Measure,
+    /// A size as prose, where that is all there is.
+    pub published_size: Option<String>,
+    /// Whether it has a shell.
+    pub has_shell: bool,
+    /// Its package manager, `none` for none; `null` is unknown.
+    pub package_manager: Option<String>,
+}
+
+/// One size of a slim base, and the image's beside it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct Measure {
+    /// The base's size in bytes; `null` is unknown.
+    pub bytes: Option<u64>,
+    /// The base's size over the image's, to two decimals: above 1 the image is smaller.
+    pub times: Option<f64>,
+    /// Bytes that the image has less than the base; negative when it has more.
+    pub saved: Option<i64>,
+}
+
+impl Measure {
+    fn new(bytes: Option<u64>, own: u64, comparable: bool) -> Self {
+        let Some(base) = bytes.filter(|_| comparable && own > 0) else {
+            return Self {
+                bytes,
+                ..Self::default()
+            };
+        };
+        Self {
+            bytes,
+            times: Some((base as f64 / own as f64 * 100.0).round() / 100.0),
+            saved: i64::try_from(i128::from(base) - i128::from(own)).ok(),
+        }
+    }
+}
+
+impl Comparison {
+    fn new(report: &Report, base: &SlimBase) -> Self {
+        let same = base.is_for(&report.platform);
+        Self {
+            reference: base.reference.clone(),
+            platform: base.platform.clone(),
+            other_platform: !same,
+            date: base.date_recorded.clone(),
+            source: base.source.clone(),
+            compressed: Measure::new(base.exact_compressed(), report.compressed, same),
+            unpacked: Measure::new(base.exact_unpacked(), report.unpacked, same),
+            published_size: base.published_size.clone(),
+            has_shell: base.has_shell,
+            package_manager: base.package_manager.clone(),
+        }
+    }
+}
+
+pub(super) fn with(
+    report: &Report,
+    table: &SlimBases,
+    references: &[String],
+) -> Result<Vec<Comparison>, SlimError> {
+    let mut rows = Vec::<&SlimBase>::new();
+    if references.is_empty() {
+        rows = table.defaults(program(report), &report.platform);
+    }
+    for reference in references {
+        for row in table.find(reference, &report.platform)? {
+            if !rows.contains(&row) {
+                rows.push(row);
+            }
+        }
+    }
+    Ok(rows
+        .into_iter()
+        .map(|row| Comparison::new(report, row))
+        .collect())
+}
+
+/// The name of the program that the image starts.
+fn program(report: &Report) -> Option<&str> {
+    let facts = &report.facts;
+    let command = facts.entrypoint.first().or_else(|| facts.cmd.first())?;
+    command.rsplit('/').next()
+}
+
+/// How much larger or smaller the base is, seen from the image: `17.3×`, `0.25×`.
+pub(super) fn ratio(times: f64, sign: &str) -> String {
+    match times {
+        large if large >= 100.0 => format!("{large:.0}{sign}"),
+        middle if middle >= 1.0 => format!("{middle:.1}{sign}"),
+        small => format!("{small:.2}{sign}"),
+    }
+}
+
+/// What a base has that the image may lack, and what is to know of its row.
+pub(super) fn notes(row: &Comparison) -> Vec<String> {
+    let mut notes = Vec::new();
+    if row.other_platform {
+        let platform = row.platform.as_deref().unwrap_or("unknown");
+        notes.push(format!("only {platform} is recorded"));
+    }
+    if let Some(size) = &row.published_size {
+        notes.push(format!("published as {size}"));
+    }
+    if row.has_shell {
+        notes.push("shell".to_owned());
+    }
+    if let Some(manager) = row.package_manager.as_deref().filter(|m| *m != "none") {
+        notes.push(manager.to_owned());
+    }
+    notes
+}

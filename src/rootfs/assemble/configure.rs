@@ -1,0 +1,119 @@
+//! What the image needs beside the files themselves, so that the loader finds them.
+
+use std::path::Path;
+
+use super::loader::{self, Configuration};
+use super::{AssembleError, Tree};
+use crate::ImagePath;
+use crate::elf::cache::{Cache, CacheEntry, abi_flags};
+use crate::rootfs::{Content, Entry, Origin};
+use crate::sysroot::Node;
+
+/// Directories in the root that many systems have as links into `/usr`.
+const MERGED: [&str; 6] = ["/bin", "/lib", "/lib32", "/lib64", "/libx32", "/sbin"];
+const CONF: &str = "/etc/ld.so.conf";
+const CONF_PART: &str = "/etc/ld.so.conf.d/distrobuild.conf";
+pub(super) const DEFAULT_CACHE: &str = "/etc/ld.so.cache";
+
+impl Tree<'_> {
+    /// The links of the system into `/usr`, where the image has what they lead to.
+    pub(super) fn add_merged_links(&mut self) -> Result<(), AssembleError> {
+        for name in MERGED {
+            let at = ImagePath::new(name)?;
+            if self.rootfs.get(&at).is_some() {
+                continue;
+            }
+            let Ok(Node::Symlink(said)) = self.input.sysroot.node(&at) else {
+                continue;
+            };
+            let used = !self.input.closure.loaders.is_empty()
+                && self.rootfs.follow(&Path::new("/").join(&said)).is_some();
+            let wanted = self
+                .input
+                .includes
+                .iter()
+                .any(|found| found.path.starts_with(&at));
+            if used || wanted {
+                let from = self.input.sysroot.display(at.as_path());
+                self.insert(at, Entry::symlink(said, Origin::Library), &from)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what the loaders need to find everything again.
+    pub(super) fn configure_loaders(&mut self) -> Result<(), AssembleError> {
+        let Configuration {
+            caches,
+            directories,
+            path_files,
+        } = loader::plan(self.input.closure, &self.rootfs);
+        for (path, libraries) in &caches {
+            let mut entries = Vec::with_capacity(libraries.len());
+            for library in libraries {
+                match abi_flags(&library.machine) {
+                    Some(flags) => entries.push(cache_entry(library, flags)),
+                    None => self.notices.push(format!(
+                        "{} may not be found: ld.so.cache has no code for its machine; set LD_LIBRARY_PATH with --env",
+                        library.path.display()
+                    )),
+                }
+            }
+            if !entries.is_empty() {
+                self.generate(path, Cache::write(&entries))?;
+            }
+        }
+        if caches
+            .iter()
+            .any(|(path, _)| path == Path::new(DEFAULT_CACHE))
+        {
+            let conf = ImagePath::new(CONF)?;
+            if self.rootfs.get(&conf).is_none() {
+                self.generate(
+                    conf.as_path(),
+                    b"include /etc/ld.so.conf.d/*.conf\n".to_vec(),
+                )?;
+            }
+            self.generate(Path::new(CONF_PART), loader::lines(&directories))?;
+        }
+        for file in &self.input.closure.loader_files {
+            // What is written anew is not copied.
+            let is_written = |path: &Path| path_files.iter().any(|(written, _)| written == path);
+            if !is_written(file.target.as_path())
+                && !file
+                    .links
+                    .iter()
+                    .any(|(link, _)| is_written(link.as_path()))
+            {
+                self.keep(file, Origin::Library)?;
+            }
+        }
+        for (path, directories) in &path_files {
+            self.generate(path, loader::lines(directories))?;
+        }
+        Ok(())
+    }
+
+    fn generate(&mut self, path: &Path, bytes: Vec<u8>) -> Result<(), AssembleError> {
+        let path = ImagePath::new(path)?;
+        let at = (self.rootfs.canonical(&path)).map_err(|conflict| AssembleError::Conflict {
+            conflict,
+            from: path.clone().into(),
+        })?;
+        let entry = Entry::file(Content::Bytes(bytes.into()), 0o644, Origin::Library);
+        self.insert(at, entry, path.as_path())
+    }
+}
+
+fn cache_entry(library: &loader::Library, flags: u32) -> CacheEntry {
+    use std::os::unix::ffi::OsStrExt;
+    CacheEntry {
+        soname: library.soname.as_bytes().to_vec(),
+        path: library.path.as_os_str().as_bytes().to_vec(),
+        flags,
+        hwcap: library
+            .variant
+            .as_ref()
+            .map(|name| name.as_bytes().to_vec()),
+    }
+}

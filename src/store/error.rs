@@ -1,0 +1,249 @@
+//! Why a store could not be read or written.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
+
+/// Why a store could not be read or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The system refused an operation.
+    #[error("cannot {action} {}: {}", path.display(), explain(source))]
+    Io {
+        /// What was acted on.
+        path: PathBuf,
+        /// What was tried, as `read`.
+        action: &'static str,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// There is nothing at the path of an image that should be read.
+    #[error("{} does not exist: give the path of an OCI layout, an OCI archive or a docker archive", .0.display())]
+    NotFound(PathBuf),
+    /// What is there is no image.
+    #[error("{} is no image: it is {found}. An OCI layout (a directory with oci-layout and index.json), an OCI archive or a docker archive (a tar of either) is expected", path.display())]
+    NotAnImage {
+        /// The path given.
+        path: PathBuf,
+        /// What was found instead.
+        found: String,
+    },
+    /// The image is there, in another form than its prefix says.
+    #[error("{} is {found}, not {wanted} as the prefix says: give the path without a prefix, or with the right one", path.display())]
+    OtherForm {
+        /// The path given.
+        path: PathBuf,
+        /// What was asked for.
+        wanted: &'static str,
+        /// What was found.
+        found: &'static str,
+    },
+    /// The archive is compressed as a whole.
+    #[error("{} is compressed with {with}, and a blob in it could only be found by unpacking all of it: unpack it first ({command})", path.display())]
+    Compressed {
+        /// The archive.
+        path: PathBuf,
+        /// The compressor.
+        with: &'static str,
+        /// A command that unpacks it.
+        command: &'static str,
+    },
+    /// A document or an archive has bad content.
+    #[error("{store}: {part} is damaged: {problem}")]
+    Damaged {
+        /// The store.
+        store: String,
+        /// The part, as `index.json`.
+        part: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A document is larger than any honest one.
+    #[error("{store}: {part} has {size} bytes; documents of more than {limit} bytes are not read")]
+    TooLarge {
+        /// The store.
+        store: String,
+        /// The part.
+        part: String,
+        /// Its size in bytes.
+        size: u64,
+        /// The most that is read, in bytes.
+        limit: u64,
+    },
+    /// A digest of an algorithm that cannot be checked.
+    #[error("{store}: the digest {digest} cannot be checked: only sha256 and sha512 are known")]
+    UnknownAlgorithm {
+        /// The store.
+        store: String,
+        /// The digest.
+        digest: String,
+    },
+    /// A blob is not there.
+    #[error(
+        "{store}: the blob {digest} is missing: the image is not complete, copy or build it again"
+    )]
+    MissingBlob {
+        /// The store.
+        store: String,
+        /// Its digest.
+        digest: String,
+    },
+    /// The store has no image of that tag.
+    #[error("{store} has no image tagged {tag:?}; {}", there_is("tags", tags))]
+    NoSuchTag {
+        /// The store.
+        store: String,
+        /// The tag asked for.
+        tag: String,
+        /// The tags present.
+        tags: Vec<String>,
+    },
+    /// The store has several images and none was chosen.
+    #[error(
+        "{store} has several images, choose one by its tag ({store}:TAG); {}",
+        there_is("tags", tags)
+    )]
+    TagNeeded {
+        /// The store.
+        store: String,
+        /// The tags present.
+        tags: Vec<String>,
+    },
+    /// The store has no image at all.
+    #[error("{0} has no image in it")]
+    Empty(String),
+    /// No image for that platform.
+    #[error(
+        "{store} has no image for {wanted}; {}",
+        there_is("platforms", platforms)
+    )]
+    NoSuchPlatform {
+        /// The store.
+        store: String,
+        /// The platform asked for.
+        wanted: String,
+        /// The platforms present.
+        platforms: Vec<String>,
+    },
+    /// Several platforms and none was chosen.
+    #[error(
+        "{store} has images for several platforms, choose one with --platform; {}",
+        there_is("platforms", platforms)
+    )]
+    PlatformNeeded {
+        /// The store.
+        store: String,
+        /// The platforms present.
+        platforms: Vec<String>,
+    },
+    /// A tag or name that the form of the store does not take.
+    #[error("{reference:?} cannot be the tag of an image: {problem}")]
+    BadReference {
+        /// The tag given.
+        reference: String,
+        /// What is wrong with it, and what is right.
+        problem: &'static str,
+    },
+    /// The directory that should hold the output is not there.
+    #[error("cannot write {}: the directory {} does not exist; make it with mkdir -p", path.display(), parent.display())]
+    NoParent {
+        /// The output.
+        path: PathBuf,
+        /// The missing directory.
+        parent: PathBuf,
+    },
+    /// The output exists and is something else.
+    #[error("cannot write {wanted} to {}: it is {found}; remove it or choose another output with -o", path.display())]
+    OutputTaken {
+        /// The output.
+        path: PathBuf,
+        /// What was to be written.
+        wanted: &'static str,
+        /// What is there.
+        found: String,
+    },
+    /// A layer's blob was neither staged nor in the store.
+    #[error("cannot write {}: the layer {digest} was not given and is not there", path.display())]
+    NotStaged {
+        /// The output.
+        path: PathBuf,
+        /// The layer.
+        digest: String,
+    },
+    /// A staged blob is not what the image says.
+    #[error("cannot write {}: {digest} should have {expected} bytes and has {found}", path.display())]
+    WrongSize {
+        /// The output.
+        path: PathBuf,
+        /// The blob.
+        digest: String,
+        /// Its size by the image, in bytes.
+        expected: u64,
+        /// Its real size, in bytes.
+        found: u64,
+    },
+}
+
+impl StoreError {
+    pub(super) fn io(
+        path: impl AsRef<Path>,
+        action: &'static str,
+    ) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io {
+            path: path.as_ref().to_path_buf(),
+            action,
+            source,
+        }
+    }
+
+    pub(super) fn errno(
+        path: impl AsRef<Path>,
+        action: &'static str,
+    ) -> impl FnOnce(Errno) -> Self {
+        move |errno| Self::io(path, action)(errno.into())
+    }
+
+    pub(super) fn damaged(
+        store: impl Into<String>,
+        part: impl Into<String>,
+        problem: impl ToString,
+    ) -> Self {
+        Self::Damaged {
+            store: store.into(),
+            part: part.into(),
+            problem: problem.to_string(),
+        }
+    }
+}
+
+/// An error of the system with what to do about it, where that is known.
+fn explain(error: &io::Error) -> String {
+    match Errno::from_io_error(error) {
+        Some(Errno::NOSPC) => {
+            "the disk is full: free some room there, or choose an output on another disk with -o"
+                .into()
+        }
+        Some(Errno::DQUOT) => {
+            "the disk quota is used up: free some room, or choose an output on another disk with -o"
+                .into()
+        }
+        Some(Errno::ROFS) => {
+            "the file system is read-only: choose an output elsewhere with -o".into()
+        }
+        Some(Errno::ACCESS | Errno::PERM) => {
+            "permission denied: check its owner and mode, and those of the directories above it"
+                .into()
+        }
+        _ => error.to_string(),
+    }
+}
+
+fn there_is(what: &str, names: &[String]) -> String {
+    if names.is_empty() {
+        format!("there are no {what} in it")
+    } else {
+        format!("{what} in it: {}", names.join(", "))
+    }
+}
