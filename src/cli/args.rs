@@ -116,7 +116,7 @@ pub(super) struct Search {
 #[derive(Debug, Args)]
 pub(super) struct Build {
     /// The program: an ELF executable or a #! script
-    #[arg(value_name = "APP", required_unless_present = "completions", value_hint = ValueHint::FilePath)]
+    #[arg(value_name = "APP", required = true, value_hint = ValueHint::FilePath)]
     pub(super) app: Option<PathBuf>,
     /// Default arguments of the program (CMD)
     #[arg(last = true, value_name = "CMD")]
@@ -340,5 +340,60 @@ fn user(text: &str) -> Result<String, String> {
         Ok(text.to_owned())
     } else {
         Err("a user name or number is expected, and after a colon a group".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use clap::CommandFactory;
+
+    fn parse(words: &[&str]) -> Result<Arguments, clap::Error> {
+        Arguments::try_parse_from(std::iter::once("distrobuild").chain(words.iter().copied()))
+    }
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn build_is_the_default_command() {
+        let arguments = parse(&["./app", "-q", "--", "--listen", "80"]).unwrap();
+        assert!(arguments.command.is_none());
+        assert_eq!(arguments.build.app, Some(PathBuf::from("./app")));
+        assert_eq!(arguments.build.cmd, ["--listen", "80"]);
+        let Some(Command::Build(build)) = parse(&["build", "./app", "-t", "1.0"]).unwrap().command
+        else {
+            unreachable!("build is a command");
+        };
+        assert_eq!(build.tag, "1.0");
+    }
+
+    #[test]
+    fn completions_need_no_app() {
+        assert!(parse(&["--completions", "bash"]).is_ok());
+        assert!(parse(&[]).is_err());
+        assert!(parse(&["build"]).is_err());
+    }
+
+    #[test]
+    fn ports_users_and_pairs_are_checked() {
+        assert_eq!(port("8080").unwrap(), "8080/tcp");
+        assert_eq!(port("53/udp").unwrap(), "53/udp");
+        for bad in ["0", "70000", "http", "80/icmp", ""] {
+            assert!(port(bad).is_err(), "{bad}");
+        }
+        assert!(user("app:staff").is_ok() && user("0").is_ok());
+        for bad in ["", ":", "a:b:c", "a b"] {
+            assert!(user(bad).is_err(), "{bad}");
+        }
+        assert_eq!(
+            key_value("A=b=c").unwrap(),
+            ("A".to_owned(), "b=c".to_owned())
+        );
+        assert!(key_value("=b").is_err() && key_value("A").is_err());
     }
 }

@@ -341,7 +341,7 @@ fn read_tar(
                 },
             });
         }
-        let left = content.limit() + super::tar::padding(stored);
+        let left = content.limit();
         let at = tar.position;
         tar.skip(left).map_err(|error| match error.kind() {
             io::ErrorKind::UnexpectedEof => ReadError::Tar {
@@ -350,6 +350,11 @@ fn read_tar(
             },
             _ => failed(error),
         })?;
+        match tar.skip(super::tar::padding(stored)) {
+            // Some writers end with the last byte of the last file, and Go's reader lets them.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => break,
+            padding => padding.map_err(&failed)?,
+        }
     }
     // What follows the end belongs to the diff_id as well.
     io::copy(&mut tar, &mut io::sink()).map_err(&failed)?;

@@ -116,6 +116,12 @@ fn two_platforms_share_a_layout_and_a_tag() {
         workshop.try_build(&program, "both.oci", &[]).output();
     }
     let index = crate::image::json(&workshop.path("both.oci").join("index.json"));
+    // One descriptor for the tag: an index of both, so that every tool finds its platform.
+    let entries = index["manifests"].as_array().unwrap();
+    assert_eq!(entries.len(), 1);
+    let digest = entries[0]["digest"].as_str().unwrap();
+    let blob = digest.replace(':', "/");
+    let index = crate::image::json(&workshop.path("both.oci").join("blobs").join(blob));
     let mut platforms: Vec<&str> = index["manifests"]
         .as_array()
         .unwrap()

@@ -134,12 +134,27 @@ fn describe(header: &Header, size: u64, extended: Extended) -> Result<Described,
             path: ImagePath::root(),
             kind,
             size: shown,
-            mode: header.mode().map_err(|error| error.to_string())? & 0o7777,
-            uid: extended.uid.map_or_else(|| number(header.uid()), Ok)?,
-            gid: extended.gid.map_or_else(|| number(header.gid()), Ok)?,
+            mode: u32::try_from(
+                field(&header.as_old().mode, || header.mode().map(u64::from))? & 0o7777,
+            )
+            .unwrap_or_default(),
+            uid: extended
+                .uid
+                .map_or_else(|| field(&header.as_old().uid, || header.uid()), Ok)?,
+            gid: extended
+                .gid
+                .map_or_else(|| field(&header.as_old().gid, || header.gid()), Ok)?,
             link: None,
         },
     })
+}
+
+/// A numeric field; one that was left empty is 0, as GNU tar and Go read it.
+fn field(bytes: &[u8], value: impl Fn() -> io::Result<u64>) -> Result<u64, String> {
+    if bytes.iter().all(|byte| matches!(byte, 0 | b' ')) {
+        return Ok(0);
+    }
+    value().map_err(|error| error.to_string())
 }
 
 impl Extended {

@@ -337,3 +337,22 @@ proptest::proptest! {
         let _ = entries_of(&[damaged.as_bytes().to_vec(), bytes].concat());
     }
 }
+
+#[test]
+fn an_archive_may_end_with_the_last_byte_of_its_last_file() {
+    let whole = with_content("a", EntryType::Regular, b"content");
+    let seen = entries_of(&whole[..512 + 7]).unwrap();
+    assert_eq!(seen[0].size, 7);
+    assert!(entries_of(&whole[..512 + 6]).is_err());
+}
+
+#[test]
+fn a_number_that_was_left_empty_is_zero() {
+    let mut header = block("a", EntryType::Regular, 0);
+    header.as_old_mut().uid = [0; 8];
+    header.as_old_mut().gid = *b"        ";
+    header.as_old_mut().mode = [0; 8];
+    header.set_cksum();
+    let seen = entries_of(&ended(&[header.as_bytes().to_vec()])).unwrap();
+    assert_eq!((seen[0].uid, seen[0].gid, seen[0].mode), (0, 0, 0));
+}
