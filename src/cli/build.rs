@@ -23,6 +23,11 @@ pub(super) fn run(arguments: Build, terminal: &Terminal) -> anyhow::Result<ExitC
         terminal.result(&tree(&plan));
         return Ok(ExitCode::SUCCESS);
     }
+    if let Err(error) = crate::store::install() {
+        terminal.warn(&format!(
+            "signals cannot be handled ({error}): stopping this build may leave temporary files"
+        ));
+    }
     let cache = open_cache(&arguments, terminal);
     let mut output = Output::layout(PathBuf::new());
     output.destination = destination(&arguments, &builder);

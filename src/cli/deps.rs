@@ -14,12 +14,10 @@ pub(super) fn run(arguments: &Deps, terminal: &Terminal) -> anyhow::Result<ExitC
     let mut builder = Builder::new(&arguments.app, Base::none());
     apply_search(&mut builder, &arguments.search)?;
     let resolved = builder.resolve()?;
-    let shown = if arguments.json {
-        deps::json(&resolved.closure)?
-    } else {
-        deps::tree(&resolved.closure)
-    };
-    terminal.result(&shown);
+    match arguments.json {
+        true => terminal.document(&deps::json(&resolved.closure)?),
+        false => terminal.result(&deps::tree(&resolved.closure)),
+    }
     Ok(if resolved.closure.is_complete() {
         ExitCode::SUCCESS
     } else {

@@ -29,11 +29,6 @@ pub fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let terminal = Terminal::new(arguments.verbosity.level());
-    if let Err(error) = crate::store::install() {
-        terminal.warn(&format!(
-            "signals cannot be handled ({error}): stopping this build may leave temporary files"
-        ));
-    }
     let result = match arguments.command {
         Some(Command::Build(build)) => build::run(*build, &terminal),
         Some(Command::Deps(deps)) => deps::run(&deps, &terminal),

@@ -73,6 +73,11 @@ impl Terminal {
         let _ = anstream::stdout().lock().write_all(text.as_bytes());
     }
 
+    /// Prints a document to stdout as it is.
+    pub(super) fn document(&self, text: &str) {
+        let _ = std::io::stdout().lock().write_all(text.as_bytes());
+    }
+
     /// Prints an error with its causes to stderr.
     pub(super) fn error(&self, error: &anyhow::Error) {
         let mut text = error.to_string();

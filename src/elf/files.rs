@@ -5,7 +5,9 @@ use std::ffi::OsString;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use super::ahead::{Ahead, ReadFile};
 use super::{Object, ObjectError};
 use crate::sysroot::{OpenFile, Sysroot, Trace, TraceError, Tracer};
 
@@ -43,6 +45,8 @@ pub(super) struct Files<'a> {
     by_inode: HashMap<(u64, u64), FileId>,
     probes: HashMap<PathBuf, Probe>,
     directories: HashMap<PathBuf, bool>,
+    /// What is read before it is asked for.
+    pub(super) ahead: Option<Arc<Ahead>>,
 }
 
 impl<'a> Files<'a> {
@@ -54,6 +58,7 @@ impl<'a> Files<'a> {
             by_inode: HashMap::new(),
             probes: HashMap::new(),
             directories: HashMap::new(),
+            ahead: None,
         }
     }
 
@@ -79,20 +84,39 @@ impl<'a> Files<'a> {
         if let Some(Probe::File(known)) = self.probes.get(path) {
             return Ok(*known);
         }
-        let file = self.sysroot.open(path)?;
-        let key = (file.identity.device, file.identity.inode);
+        let read_ahead = self.ahead.as_ref().and_then(|ahead| ahead.take(path));
+        let (identity, file) = match read_ahead {
+            Some(read) => (read.identity, Source::Read(read)),
+            None => {
+                let file = self.sysroot.open(path)?;
+                (file.identity, Source::Open(file))
+            }
+        };
+        let key = (identity.device, identity.inode);
         if let Some(known) = self.by_inode.get(&key) {
             return Ok(*known);
         }
+        let read = match file {
+            Source::Read(read) => read,
+            Source::Open(file) => self.read(&file),
+        };
         let id = FileId(self.records.len());
         self.records.push(Record {
             path: path.to_path_buf(),
-            mode: file.mode,
-            size: file.size,
-            object: Object::read(&file),
+            mode: read.mode,
+            size: read.size,
+            object: read.object,
         });
         self.by_inode.insert(key, id);
         Ok(id)
+    }
+
+    fn read(&self, file: &OpenFile) -> ReadFile {
+        let read = ReadFile::new(file);
+        if let (Some(ahead), Ok(object)) = (&self.ahead, &read.object) {
+            ahead.needs(object);
+        }
+        read
     }
 
     /// The facts of a file, or why it is no object.
@@ -155,6 +179,12 @@ impl<'a> Files<'a> {
             .map(|id| objects.get_mut(id.0).and_then(Option::take))
             .collect()
     }
+}
+
+/// A file whose facts are known, or still to be read.
+enum Source {
+    Read(ReadFile),
+    Open(OpenFile),
 }
 
 fn classify(error: &io::Error) -> Probe {
