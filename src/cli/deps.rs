@@ -18,7 +18,10 @@ pub(super) fn run(arguments: &Deps, terminal: &Terminal) -> anyhow::Result<ExitC
         true => terminal.document(&deps::json(&resolved.closure)?),
         false => terminal.result(&deps::tree(&resolved.closure)),
     }
-    Ok(if resolved.closure.is_complete() {
+    let complete = resolved.closure.is_complete();
+    // The process ends here: thousands of small pieces need not be given back one by one.
+    std::mem::forget(resolved);
+    Ok(if complete {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE

@@ -179,6 +179,10 @@ impl Terminal {
                 built.image.descriptor.digest()
             ),
         );
+        if std::io::stdout().is_terminal() && self.level >= Level::Normal {
+            // Apart from the report that follows.
+            self.say("");
+        }
     }
 
     /// Runs `work` and remembers how long it took, for `--timings`.

@@ -4,7 +4,7 @@
 //! guessed as soon as the object that needs it was read. A guess changes no answer: the
 //! resolution follows the loader's rules and takes what it wants, read or not.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::cache::Cache;
 use super::{Machine, Object, ObjectError};
-use crate::sysroot::{FileIdentity, OpenFile, Sysroot};
+use crate::sysroot::{FileIdentity, OpenFile, Sysroot, Trace, Tracer};
 
 /// Files read ahead and not yet taken, at the most: a few megabytes of facts.
 const KEPT: usize = 4096;
@@ -24,6 +24,8 @@ pub(super) struct ReadFile {
     pub(super) mode: u32,
     pub(super) size: u64,
     pub(super) object: Result<Object, ObjectError>,
+    /// How its path leads to it, if that was looked at.
+    pub(super) trace: Option<Trace>,
 }
 
 impl ReadFile {
@@ -33,6 +35,7 @@ impl ReadFile {
             mode: file.mode,
             size: file.size,
             object: Object::read(file),
+            trace: None,
         }
     }
 }
@@ -46,9 +49,12 @@ pub(super) struct Ahead {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Names whose files are still to be read.
-    names: VecDeque<OsString>,
+    /// Names whose files are still to be read. The second thread takes the last: the
+    /// resolution goes by the first, so that the two seldom want the same file.
+    names: Vec<OsString>,
     files: HashMap<PathBuf, Slot>,
+    /// The second thread waits for names.
+    idle: bool,
     ended: bool,
 }
 
@@ -63,26 +69,22 @@ enum Slot {
 }
 
 impl Ahead {
-    /// The file at `path`, if it was read ahead; waited for while it is being read. Afterwards
-    /// nobody else reads it.
-    pub(super) fn take(&self, path: &Path) -> Option<ReadFile> {
-        let mut state = self.lock();
-        while matches!(state.files.get(path), Some(Slot::Reading)) {
-            state = self
-                .changed
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
-        }
-        match state.files.insert(path.to_path_buf(), Slot::Taken) {
-            Some(Slot::Read(file)) => Some(*file),
+    /// The file at `path`, if it was read ahead. One that is being read is not waited for: to
+    /// read it again takes less time.
+    pub(super) fn take(&self, path: &Path) -> Option<Box<ReadFile>> {
+        match self.lock().files.insert(path.to_path_buf(), Slot::Taken) {
+            Some(Slot::Read(file)) => Some(file),
             _ => None,
         }
     }
 
     /// Tells what an object needs that was not read ahead.
     pub(super) fn needs(&self, object: &Object) {
-        self.lock().names.extend(object.needed.iter().cloned());
-        self.changed.notify_all();
+        let mut state = self.lock();
+        state.names.extend(object.needed.iter().cloned());
+        if state.idle {
+            self.changed.notify_all();
+        }
     }
 
     /// Ends the second thread when the returned value goes, in whichever way.
@@ -101,6 +103,7 @@ impl Ahead {
     /// until the value of [`Ahead::end_on_drop`] goes.
     pub(super) fn run(self: &Arc<Self>, sysroot: &dyn Sysroot, cache: &Cache, machine: &Machine) {
         let mut seen = HashSet::new();
+        let mut tracer = Tracer::new(sysroot);
         while let Some(name) = self.next() {
             if !seen.insert(name.clone()) {
                 continue;
@@ -111,7 +114,10 @@ impl Ahead {
             };
             let path = PathBuf::from(OsString::from_vec(entry.path.clone()));
             if self.claim(&path) {
-                let read = sysroot.open(&path).ok().map(|file| ReadFile::new(&file));
+                let read = sysroot.open(&path).ok().map(|file| ReadFile {
+                    trace: tracer.trace(&path).ok(),
+                    ..ReadFile::new(&file)
+                });
                 self.put(path, read);
             }
         }
@@ -123,13 +129,15 @@ impl Ahead {
             if state.ended {
                 return None;
             }
-            if let Some(name) = state.names.pop_front() {
+            if let Some(name) = state.names.pop() {
                 return Some(name);
             }
+            state.idle = true;
             state = self
                 .changed
                 .wait(state)
                 .unwrap_or_else(PoisonError::into_inner);
+            state.idle = false;
         }
     }
 
@@ -147,12 +155,13 @@ impl Ahead {
         if let Some(object) = read.as_ref().and_then(|read| read.object.as_ref().ok()) {
             state.names.extend(object.needed.iter().cloned());
         }
-        match read {
-            Some(read) => state.files.insert(path, Slot::Read(Box::new(read))),
-            // The resolution tries again, and meets the error itself.
-            None => state.files.insert(path, Slot::Taken),
+        // What cannot be opened is left to the resolution, which meets the error itself; so is
+        // what it did not wait for.
+        let slot = match (state.files.get(&path), read) {
+            (Some(Slot::Reading), Some(read)) => Slot::Read(Box::new(read)),
+            _ => Slot::Taken,
         };
-        self.changed.notify_all();
+        state.files.insert(path, slot);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -41,6 +41,7 @@ struct Record {
 pub(super) struct Files<'a> {
     sysroot: &'a dyn Sysroot,
     tracer: Tracer<'a>,
+    traces: HashMap<PathBuf, Trace>,
     records: Vec<Record>,
     by_inode: HashMap<(u64, u64), FileId>,
     probes: HashMap<PathBuf, Probe>,
@@ -54,6 +55,7 @@ impl<'a> Files<'a> {
         Self {
             sysroot,
             tracer: Tracer::new(sysroot),
+            traces: HashMap::new(),
             records: Vec::new(),
             by_inode: HashMap::new(),
             probes: HashMap::new(),
@@ -86,7 +88,12 @@ impl<'a> Files<'a> {
         }
         let read_ahead = self.ahead.as_ref().and_then(|ahead| ahead.take(path));
         let (identity, file) = match read_ahead {
-            Some(read) => (read.identity, Source::Read(read)),
+            Some(mut read) => {
+                if let Some(trace) = read.trace.take() {
+                    self.traces.insert(path.to_path_buf(), trace);
+                }
+                (read.identity, Source::Read(read))
+            }
             None => {
                 let file = self.sysroot.open(path)?;
                 (file.identity, Source::Open(file))
@@ -98,7 +105,7 @@ impl<'a> Files<'a> {
         }
         let read = match file {
             Source::Read(read) => read,
-            Source::Open(file) => self.read(&file),
+            Source::Open(file) => Box::new(self.read(&file)),
         };
         let id = FileId(self.records.len());
         self.records.push(Record {
@@ -160,7 +167,10 @@ impl<'a> Files<'a> {
     }
 
     pub(super) fn trace(&mut self, path: &Path) -> Result<Trace, TraceError> {
-        self.tracer.trace(path)
+        match self.traces.remove(path) {
+            Some(known) => Ok(known),
+            None => self.tracer.trace(path),
+        }
     }
 
     /// How to show `path` to a person.
@@ -183,7 +193,7 @@ impl<'a> Files<'a> {
 
 /// A file whose facts are known, or still to be read.
 enum Source {
-    Read(ReadFile),
+    Read(Box<ReadFile>),
     Open(OpenFile),
 }
 
