@@ -20,7 +20,7 @@ pub(super) fn run(arguments: Build, terminal: &Terminal) -> anyhow::Result<ExitC
     let plan = terminal.timed("plan", || builder.plan())?;
     terminal.plan(&plan);
     if arguments.dry_run {
-        terminal.result(&tree(&plan));
+        terminal.result(&tree(&plan))?;
         return Ok(ExitCode::SUCCESS);
     }
     if let Err(error) = crate::store::install() {
@@ -53,7 +53,7 @@ pub(super) fn run(arguments: Build, terminal: &Terminal) -> anyhow::Result<ExitC
             "{path}:{}@{}\n",
             output.tag,
             built.image.descriptor.digest()
-        ));
+        ))?;
     } else {
         report::show(built.report, &against, arguments.report, terminal)?;
     }

@@ -15,16 +15,16 @@ pub(super) fn run(arguments: &CacheArguments, terminal: &Terminal) -> anyhow::Re
     match &arguments.action {
         None | Some(CacheAction::Show) => terminal.result(&shown(
             &cache.summary().context("the cache cannot be read")?,
-        )),
+        ))?,
         Some(CacheAction::Prune { keep }) => {
             let freed = cache
                 .prune(keep.bytes())
                 .context("the cache cannot be pruned")?;
-            terminal.result(&format!("freed {}\n", human(freed.bytes)));
+            terminal.result(&format!("freed {}\n", human(freed.bytes)))?;
         }
         Some(CacheAction::Clear) => {
             let freed = cache.clear().context("the cache cannot be cleared")?;
-            terminal.result(&format!("freed {}\n", human(freed.bytes)));
+            terminal.result(&format!("freed {}\n", human(freed.bytes)))?;
         }
     }
     Ok(ExitCode::SUCCESS)

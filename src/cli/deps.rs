@@ -15,8 +15,8 @@ pub(super) fn run(arguments: &Deps, terminal: &Terminal) -> anyhow::Result<ExitC
     apply_search(&mut builder, &arguments.search)?;
     let resolved = builder.resolve()?;
     match arguments.json {
-        true => terminal.document(&deps::json(&resolved.closure)?),
-        false => terminal.result(&deps::tree(&resolved.closure)),
+        true => terminal.document(&deps::json(&resolved.closure)?)?,
+        false => terminal.result(&deps::tree(&resolved.closure))?,
     }
     let complete = resolved.closure.is_complete();
     // The process ends here: thousands of small pieces need not be given back one by one.

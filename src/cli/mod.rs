@@ -19,16 +19,10 @@ use terminal::Terminal;
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     arguments.color.color.write_global();
-    if let Some(shell) = arguments.completions {
-        clap_complete::generate(
-            shell,
-            &mut Arguments::command(),
-            "distrobuild",
-            &mut std::io::stdout(),
-        );
-        return ExitCode::SUCCESS;
-    }
     let terminal = Terminal::new(arguments.verbosity.level());
+    if let Some(shell) = arguments.completions {
+        return ended(completions(shell, &terminal), &terminal);
+    }
     let result = match arguments.command {
         Some(Command::Build(build)) => build::run(*build, &terminal),
         Some(Command::Deps(deps)) => deps::run(&deps, &terminal),
@@ -36,6 +30,19 @@ pub fn main() -> ExitCode {
         Some(Command::Cache(cache)) => cache::run(&cache, &terminal),
         None => build::run(arguments.build, &terminal),
     };
+    ended(result, &terminal)
+}
+
+fn completions(shell: clap_complete::Shell, terminal: &Terminal) -> anyhow::Result<ExitCode> {
+    // By way of memory: the generator panics when it cannot write.
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "distrobuild", &mut script);
+    terminal.result(&String::from_utf8_lossy(&script))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The exit code, after the error has been shown.
+fn ended(result: anyhow::Result<ExitCode>, terminal: &Terminal) -> ExitCode {
     match result {
         Ok(code) => code,
         Err(error) => {

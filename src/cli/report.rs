@@ -84,11 +84,11 @@ pub(super) fn show(
         .iter()
         .map(|image| Diff::between(image, &report))
         .collect();
-    terminal.result(&renderer.report(&report));
+    terminal.result(&renderer.report(&report))?;
     // In JSON they are a part of the report: one document.
     if form != ReportForm::Json {
         for diff in &report.since {
-            terminal.result(&renderer.diff(diff));
+            terminal.result(&renderer.diff(diff))?;
         }
     }
     Ok(())

@@ -69,13 +69,19 @@ impl Terminal {
     }
 
     /// Prints a result to stdout. A reader that closes the pipe early is no error.
-    pub(super) fn result(&self, text: &str) {
-        let _ = anstream::stdout().lock().write_all(text.as_bytes());
+    ///
+    /// # Errors
+    /// When it cannot be written, as to a full disk.
+    pub(super) fn result(&self, text: &str) -> anyhow::Result<()> {
+        printed(&mut anstream::stdout().lock(), text)
     }
 
-    /// Prints a document to stdout as it is.
-    pub(super) fn document(&self, text: &str) {
-        let _ = std::io::stdout().lock().write_all(text.as_bytes());
+    /// Prints a document to stdout as it is, in the way of [`Self::result`].
+    ///
+    /// # Errors
+    /// When it cannot be written, as to a full disk.
+    pub(super) fn document(&self, text: &str) -> anyhow::Result<()> {
+        printed(&mut std::io::stdout().lock(), text)
     }
 
     /// Prints an error with its causes to stderr.
@@ -309,6 +315,16 @@ fn bar(phase: &Phase, total: u64) -> ProgressBar {
     }
     bar.set_prefix(phase.to_string());
     bar
+}
+
+fn printed(stdout: &mut dyn Write, text: &str) -> anyhow::Result<()> {
+    let written = stdout.write_all(text.as_bytes());
+    match written.and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(anyhow::Error::new(error).context("the result cannot be written to stdout"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Locks, also when another thread panicked while it held the lock: what is in it are

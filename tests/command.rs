@@ -1,0 +1,58 @@
+//! The command as a user meets it: what goes to stdout, what to stderr, and the exit code.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use std::fs::OpenOptions;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+/// A program that is there wherever the suite runs.
+const APP: &str = env!("CARGO_BIN_EXE_distrobuild");
+
+fn distrobuild(directory: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(APP);
+    command
+        .args(arguments)
+        .current_dir(directory)
+        .env("XDG_CACHE_HOME", directory.join("cache"))
+        .env_remove("SOURCE_DATE_EPOCH")
+        .stdin(Stdio::null());
+    command
+}
+
+fn run(directory: &Path, arguments: &[&str]) -> Output {
+    distrobuild(directory, arguments).output().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+#[test]
+fn a_result_that_cannot_be_written_is_an_error() {
+    let scratch = tempfile::tempdir().unwrap();
+    for arguments in [["--completions", "bash"], ["deps", APP]] {
+        let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output = distrobuild(scratch.path(), &arguments)
+            .stdout(full)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        let said = stderr(&output);
+        assert!(said.contains("cannot be written to stdout"), "{said}");
+        assert!(!said.contains("panicked"), "{said}");
+    }
+}
+
+#[test]
+fn a_script_for_each_shell_comes_out_whole() {
+    let scratch = tempfile::tempdir().unwrap();
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let output = run(scratch.path(), &["--completions", shell]);
+        assert!(output.status.success(), "{}", stderr(&output));
+        assert!(stdout(&output).contains("max-size"), "{shell}");
+    }
+}
