@@ -56,3 +56,22 @@ fn a_script_for_each_shell_comes_out_whole() {
         assert!(stdout(&output).contains("max-size"), "{shell}");
     }
 }
+
+#[test]
+fn an_empty_line_stands_before_each_comparison_of_images() {
+    let scratch = tempfile::tempdir().unwrap();
+    let output = run(scratch.path(), &["-q", APP, "-o", "a.oci"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    for (form, heading) in [
+        ("table", "a.oci → a.oci"),
+        ("markdown", "### a.oci → a.oci"),
+    ] {
+        let arguments = ["report", "a.oci", "--against", "a.oci", "--report", form];
+        let output = distrobuild(scratch.path(), &arguments)
+            .env("LC_ALL", "C.UTF-8")
+            .output()
+            .unwrap();
+        let text = stdout(&output);
+        assert!(text.contains(&format!("\n\n{heading}\n")), "{text}");
+    }
+}

@@ -88,7 +88,8 @@ pub(super) fn show(
     // In JSON they are a part of the report: one document.
     if form != ReportForm::Json {
         for diff in &report.since {
-            terminal.result(&renderer.diff(diff))?;
+            // Markdown takes no heading right after an HTML block.
+            terminal.result(&format!("\n{}", renderer.diff(diff)))?;
         }
     }
     Ok(())
