@@ -75,3 +75,18 @@ fn an_empty_line_stands_before_each_comparison_of_images() {
         assert!(text.contains(&format!("\n\n{heading}\n")), "{text}");
     }
 }
+
+#[test]
+fn verbose_names_each_library_and_the_time_of_each_phase() {
+    let scratch = tempfile::tempdir().unwrap();
+    let output = run(
+        scratch.path(),
+        &["-v", APP, "-o", "a.oci", "--report", "none"],
+    );
+    let said = stderr(&output);
+    assert!(
+        said.contains("libc.so.6") && said.contains("ms  plan"),
+        "{said}"
+    );
+    assert_eq!(stdout(&output), "");
+}

@@ -62,11 +62,17 @@ pub(super) enum Command {
 
 #[derive(Debug, Args)]
 pub(super) struct Verbosity {
-    /// Say nothing but the result: one line with the image's reference
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    /// Say nothing but the result, of a build one line with the image's reference
+    #[arg(
+        short,
+        long,
+        global = true,
+        conflicts_with = "verbose",
+        help_heading = "Messages"
+    )]
     pub(super) quiet: bool,
     /// Say more: every library, and how long each phase took
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, help_heading = "Messages")]
     pub(super) verbose: bool,
 }
 
@@ -83,7 +89,14 @@ impl Verbosity {
 #[derive(Debug, Args)]
 pub(super) struct Color {
     /// When to use colours
-    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", value_parser = color_choice())]
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        default_value = "auto",
+        value_parser = color_choice(),
+        help_heading = "Messages"
+    )]
     pub(super) color: anstream::ColorChoice,
 }
 

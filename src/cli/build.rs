@@ -44,7 +44,7 @@ pub(super) fn run(arguments: Build, terminal: &Terminal) -> anyhow::Result<ExitC
         terminal.detail(&format!("the cache was not used: {reason}"));
     }
     terminal.built(&built, &output);
-    if arguments.timings {
+    if arguments.timings || terminal.is_verbose() {
         terminal.timings();
     }
     if terminal.is_quiet() {

@@ -68,6 +68,10 @@ impl Terminal {
         self.level == Level::Quiet
     }
 
+    pub(super) fn is_verbose(&self) -> bool {
+        self.level == Level::Verbose
+    }
+
     /// Prints a result to stdout. A reader that closes the pipe early is no error.
     ///
     /// # Errors
