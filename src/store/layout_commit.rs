@@ -77,7 +77,7 @@ fn create(
         documents,
     };
     let edit = edit(&source, None, &image.descriptor, reference)?;
-    place_blobs(writer, &directory, image, &source.documents, blobs)?;
+    place_blobs(writer, &directory, image, &source.documents, blobs)?.keep();
     step("blobs")?;
     write_file(&directory, "oci-layout", LAYOUT_FILE.as_bytes())?;
     write_file(&directory, "index.json", &edit.index)?;
@@ -134,7 +134,7 @@ fn merge(
     };
     let edit = edit(&source, old.as_deref(), &image.descriptor, reference)?;
     source.documents.extend(edit.made.clone());
-    place_blobs(writer, &directory, image, &source.documents, blobs)?;
+    let placed = place_blobs(writer, &directory, image, &source.documents, blobs)?;
     step("blobs")?;
     if layout.is_none() {
         write_file(&directory, "oci-layout", LAYOUT_FILE.as_bytes())?;
@@ -142,6 +142,7 @@ fn merge(
     if old.as_deref() != Some(edit.index.as_slice()) {
         write_file(&directory, "index.json", &edit.index)?;
     }
+    placed.keep();
     step("index")?;
     remove_garbage(&directory, &source, &edit)?;
     Ok(true)
@@ -155,6 +156,35 @@ pub(super) fn documents(image: &Image) -> BTreeMap<Digest, Vec<u8>> {
         .collect()
 }
 
+/// The blobs that a commit has given a name. Dropped before the index names them, the new
+/// ones lose it again: a full disk leaves no layer that belongs to no image.
+struct Placed {
+    names: Directory,
+    new: Vec<String>,
+}
+
+impl Placed {
+    fn place(&mut self, content: Content<'_>, digest: &Digest) -> Result<(), StoreError> {
+        let name = digest.hex();
+        if content.place(&self.names, &name)? {
+            self.new.push(name);
+        }
+        Ok(())
+    }
+
+    fn keep(mut self) {
+        self.new.clear();
+    }
+}
+
+impl Drop for Placed {
+    fn drop(&mut self) {
+        for name in &self.new {
+            let _ = rustix::fs::unlinkat(&self.names.handle, name, AtFlags::empty());
+        }
+    }
+}
+
 /// Gives every blob of the image its name in `directory`.
 fn place_blobs(
     writer: &Writer,
@@ -162,24 +192,27 @@ fn place_blobs(
     image: &Image,
     documents: &BTreeMap<Digest, Vec<u8>>,
     blobs: &BTreeMap<Digest, StagedBlob>,
-) -> Result<(), StoreError> {
-    let names = directory.subdirectory("blobs")?.subdirectory("sha256")?;
+) -> Result<Placed, StoreError> {
+    let mut placed = Placed {
+        names: directory.subdirectory("blobs")?.subdirectory("sha256")?,
+        new: Vec::new(),
+    };
     for layer in &image.layers {
         let held = writer.held.lock().unwrap_or_else(PoisonError::into_inner);
         match (blobs.get(&layer.digest), held.get(&layer.digest)) {
-            (Some(blob), _) => blob.content().place(&names, &layer.digest.hex())?,
-            (None, Some(file)) => Content::of(file).place(&names, &layer.digest.hex())?,
+            (Some(blob), _) => placed.place(blob.content(), &layer.digest)?,
+            (None, Some(file)) => placed.place(Content::of(file), &layer.digest)?,
             (None, None) => return Err(writer.not_staged(&layer.digest)),
         }
         step("layer")?;
     }
     for (digest, bytes) in documents {
         let mut staged = StagedBlob::new(directory)?;
-        io::Write::write_all(&mut staged, bytes)
-            .map_err(StoreError::io(names.path.join(digest.hex()), "write"))?;
-        staged.content().place(&names, &digest.hex())?;
+        let path = placed.names.path.join(digest.hex());
+        io::Write::write_all(&mut staged, bytes).map_err(StoreError::io(path, "write"))?;
+        placed.place(staged.content(), digest)?;
     }
-    Ok(())
+    Ok(placed)
 }
 
 fn remove_garbage(

@@ -74,6 +74,11 @@ impl Directory {
         Ok(Self { path, handle })
     }
 
+    /// Whether anything in it has that name.
+    fn has(&self, name: &str) -> bool {
+        rustix::fs::statat(&self.handle, name, AtFlags::SYMLINK_NOFOLLOW).is_ok()
+    }
+
     /// Removes temporary files and directories here that no process holds.
     pub(super) fn sweep(&self) {
         let Ok(entries) = rustix::fs::Dir::read_from(&self.handle) else {
@@ -320,24 +325,28 @@ impl<'a> Content<'a> {
     }
 
     /// Gives it the name of a blob, `name` in `directory`: by a link, or by a copy where
-    /// links cannot be. A blob of that name and size is left as it is.
-    pub(super) fn place(&self, directory: &Directory, name: &str) -> Result<(), StoreError> {
+    /// links cannot be. A blob of that name and size is left as it is. Tells whether the name
+    /// is new.
+    pub(super) fn place(&self, directory: &Directory, name: &str) -> Result<bool, StoreError> {
         let shown = directory.path.join(name);
         match self.link(directory, name.as_ref()) {
-            Ok(()) => Ok(()),
+            Ok(()) => Ok(true),
             Err(Errno::EXIST) => {
                 let size = self.size().map_err(StoreError::io(&shown, "write"))?;
                 let there = rustix::fs::statat(&directory.handle, name, AtFlags::SYMLINK_NOFOLLOW)
                     .map_err(StoreError::errno(&shown, "read"))?;
                 let whole = rustix::fs::FileType::from_raw_mode(there.st_mode).is_file()
                     && u64::try_from(there.st_size) == Ok(size);
-                if whole {
-                    Ok(())
-                } else {
-                    self.copy(directory, name)
+                if !whole {
+                    self.copy(directory, name)?;
                 }
+                Ok(false)
             }
-            Err(_) => self.copy(directory, name),
+            Err(_) => {
+                let is_new = !directory.has(name);
+                self.copy(directory, name)?;
+                Ok(is_new)
+            }
         }
     }
 

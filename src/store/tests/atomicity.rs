@@ -167,11 +167,14 @@ fn a_commit_that_fails_at_any_step_leaves_the_old_image_and_no_litter() {
             }
             write(&to, &amd64(&["libraries", "old"]), "a:1").unwrap();
             let before = source(to.path()).index().unwrap();
+            let files_before = files(directory.path());
             fail_at(Some(step));
             let again = write(&to, &amd64(&["libraries", "new"]), "a:1");
             fail_at(None);
             if again.is_err() {
                 assert_eq!(source(to.path()).index().unwrap(), before);
+                // Not even a blob that no image uses.
+                assert_eq!(files(directory.path()), files_before, "{form} {step}");
             }
             assert_valid(to.path());
             assert_no_litter(directory.path());
