@@ -90,3 +90,45 @@ fn verbose_names_each_library_and_the_time_of_each_phase() {
     );
     assert_eq!(stdout(&output), "");
 }
+
+#[test]
+fn an_argument_that_is_wrong_by_itself_is_wrong_usage() {
+    let scratch = tempfile::tempdir().unwrap();
+    for wrong in [
+        ["--tag", "a b"],
+        ["--entrypoint", "[\"/app"],
+        ["--entrypoint", " "],
+        ["--base", "nope"],
+        ["--against", "nope:1"],
+        ["--max-size", "20XB"],
+        ["--threads", "0"],
+    ] {
+        let output = run(
+            scratch.path(),
+            &[&[APP, "-o", "a.oci"], &wrong[..]].concat(),
+        );
+        assert_eq!(
+            output.status.code(),
+            Some(2),
+            "{wrong:?}: {}",
+            stderr(&output)
+        );
+        assert!(stderr(&output).contains("error: "), "{wrong:?}");
+        assert_eq!(stdout(&output), "");
+        assert!(!scratch.path().join("a.oci").exists());
+    }
+}
+
+#[test]
+fn an_image_over_its_budget_has_an_exit_code_of_its_own_and_is_not_written() {
+    let scratch = tempfile::tempdir().unwrap();
+    let output = run(scratch.path(), &[APP, "-o", "a.oci", "--max-size", "10kB"]);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(
+        stderr(&output).contains("distrobuild"),
+        "{}",
+        stderr(&output)
+    );
+    assert_eq!(stdout(&output), "");
+    assert!(!scratch.path().join("a.oci").exists());
+}

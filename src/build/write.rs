@@ -152,6 +152,8 @@ impl Plan {
     /// When a file changed or cannot be read, the store cannot be written, or the image
     /// is over its budget: then nothing is written.
     pub fn write(&self, output: &Output<'_>) -> Result<Built, Error> {
+        // Before the work of packing.
+        output.destination.name(&output.tag)?;
         let writer = Writer::open(&output.destination)?;
         let mut layers = Vec::with_capacity(self.parts.len());
         let mut blobs = Vec::new();

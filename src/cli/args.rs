@@ -230,7 +230,7 @@ pub(super) struct Build {
     pub(super) max_size: Option<Budget>,
 
     /// Threads that compress; they never change a byte [default: one a core]
-    #[arg(short = 'j', long, value_name = "N", help_heading = "Running")]
+    #[arg(short = 'j', long, value_name = "N", value_parser = threads, help_heading = "Running")]
     pub(super) threads: Option<NonZeroUsize>,
     /// Neither read nor write the cache of compressed layers
     #[arg(long, help_heading = "Running")]
@@ -324,6 +324,11 @@ fn key_value(text: &str) -> Result<(String, String), String> {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("NAME=VALUE is expected".to_owned()),
     }
+}
+
+fn threads(text: &str) -> Result<NonZeroUsize, String> {
+    text.parse()
+        .map_err(|_| "a number from 1 on is expected".to_owned())
 }
 
 fn port(text: &str) -> Result<String, String> {

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use anyhow::Context;
 
 use super::args::{Build, Format, Layers, Search};
-use super::report;
 use super::terminal::Terminal;
+use super::{Usage, report};
 use crate::build::{Builder, LayerSplit, Output, Plan};
 use crate::layer::Cache;
 use crate::rootfs::Base;
@@ -17,6 +17,8 @@ use crate::store::Destination;
 pub(super) fn run(arguments: Build, terminal: &Terminal) -> anyhow::Result<ExitCode> {
     let against = report::Against::read(&arguments.against, arguments.platform.as_ref())?;
     let builder = builder(&arguments)?;
+    let destination = destination(&arguments, &builder);
+    destination.name(&arguments.tag).map_err(Usage::of)?;
     let plan = terminal.timed("plan", || builder.plan())?;
     terminal.plan(&plan);
     if arguments.dry_run {
@@ -30,7 +32,7 @@ pub(super) fn run(arguments: Build, terminal: &Terminal) -> anyhow::Result<ExitC
     }
     let cache = open_cache(&arguments, terminal);
     let mut output = Output::layout(PathBuf::new());
-    output.destination = destination(&arguments, &builder);
+    output.destination = destination;
     output.tag.clone_from(&arguments.tag);
     output.compression = arguments.compression;
     output.cache = cache.as_ref();
@@ -75,7 +77,8 @@ fn builder(arguments: &Build) -> anyhow::Result<Builder> {
         .entrypoint
         .as_deref()
         .map(command_line)
-        .transpose()?;
+        .transpose()
+        .map_err(Usage::of)?;
     builder.cmd.clone_from(&arguments.cmd);
     builder.env.clone_from(&arguments.env);
     builder.workdir.clone_from(&arguments.workdir);
@@ -109,7 +112,7 @@ fn base(argument: &str) -> anyhow::Result<Base> {
     Ok(if is_path {
         Base::load(argument.as_ref())?
     } else {
-        Base::named(argument)?
+        Base::named(argument).map_err(Usage::of)?
     })
 }
 

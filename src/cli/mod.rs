@@ -41,17 +41,28 @@ fn completions(shell: clap_complete::Shell, terminal: &Terminal) -> anyhow::Resu
     Ok(ExitCode::SUCCESS)
 }
 
+/// An argument that is wrong by itself, whatever is on the disk.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Usage(String);
+
+impl Usage {
+    fn of(error: impl Into<anyhow::Error>) -> Self {
+        Self(format!("{:#}", error.into()))
+    }
+}
+
 /// The exit code, after the error has been shown.
 fn ended(result: anyhow::Result<ExitCode>, terminal: &Terminal) -> ExitCode {
     match result {
         Ok(code) => code,
         Err(error) => {
             terminal.error(&error);
-            ExitCode::from(
-                error
-                    .downcast_ref::<crate::Error>()
-                    .map_or(1, crate::Error::exit_code),
-            )
+            ExitCode::from(match error.downcast_ref::<crate::Error>() {
+                Some(error) => error.exit_code(),
+                None if error.is::<Usage>() => 2,
+                None => 1,
+            })
         }
     }
 }

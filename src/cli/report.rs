@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use super::Usage;
 use super::args::{ReportArguments, ReportForm};
 use super::terminal::Terminal;
 use crate::image::Platform;
@@ -40,7 +41,9 @@ impl Against {
             if Reference::parse(name).is_ok_and(|reference| exists(&reference.path)) {
                 against.images.push(read(name, platform)?);
             } else {
-                SlimBases::embedded()?.find(name, &Platform::host().to_string())?;
+                SlimBases::embedded()?
+                    .find(name, &Platform::host().to_string())
+                    .map_err(Usage::of)?;
                 against.slim.push(name.clone());
             }
         }

@@ -46,6 +46,25 @@ impl Destination {
             Self::DockerArchive(_) => Form::DockerArchive,
         }
     }
+
+    /// The name under which an image tagged `tag` stands there: the tag, or in a docker archive
+    /// the whole name, `app:latest`.
+    ///
+    /// # Errors
+    /// When this form takes no such tag.
+    pub fn name(&self, tag: &str) -> Result<String, StoreError> {
+        name_in(self.form(), self.path(), tag)
+    }
+}
+
+fn name_in(form: Form, path: &Path, tag: &str) -> Result<String, StoreError> {
+    match form {
+        Form::DockerArchive => repo_tag(tag, path),
+        Form::Layout | Form::OciArchive => {
+            check_tag(tag)?;
+            Ok(tag.to_owned())
+        }
+    }
 }
 
 /// What a commit has written.
@@ -161,14 +180,9 @@ impl Writer {
         blobs: Vec<(Digest, StagedBlob)>,
         reference: Option<&str>,
     ) -> Result<Committed, StoreError> {
-        let reference = match (reference, self.form) {
-            (None, _) => None,
-            (Some(reference), Form::DockerArchive) => Some(repo_tag(reference, &self.path)?),
-            (Some(reference), _) => {
-                check_tag(reference)?;
-                Some(reference.to_owned())
-            }
-        };
+        let reference = reference
+            .map(|tag| name_in(self.form, &self.path, tag))
+            .transpose()?;
         let blobs: BTreeMap<Digest, StagedBlob> = blobs.into_iter().collect();
         self.check_sizes(image, &blobs)?;
         match self.form {
