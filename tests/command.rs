@@ -132,3 +132,15 @@ fn an_image_over_its_budget_has_an_exit_code_of_its_own_and_is_not_written() {
     assert_eq!(stdout(&output), "");
     assert!(!scratch.path().join("a.oci").exists());
 }
+
+#[test]
+fn quiet_prints_the_report_that_was_asked_for() {
+    let scratch = tempfile::tempdir().unwrap();
+    let output = run(
+        scratch.path(),
+        &["-q", APP, "-o", "a.oci", "--report", "json"],
+    );
+    assert_eq!(stderr(&output), "");
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report.get("reference").unwrap(), "a.oci:latest");
+}

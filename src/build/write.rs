@@ -72,9 +72,12 @@ pub struct Output<'a> {
 }
 
 impl Output<'_> {
-    /// What people call the image: its store's path and its tag.
+    /// What people call the image: its store's path and its name there, as skopeo takes it
+    /// after `oci:`, `oci-archive:` or `docker-archive:`.
     pub fn reference(&self) -> String {
-        format!("{}:{}", self.destination.path().display(), self.tag)
+        let name = self.destination.name(&self.tag);
+        let name = name.unwrap_or_else(|_| self.tag.clone());
+        format!("{}:{name}", self.destination.path().display())
     }
 
     /// The layout directory `path`, tag `latest`, with the defaults of the command line but no cache.

@@ -62,7 +62,7 @@ pub(super) enum Command {
 
 #[derive(Debug, Args)]
 pub(super) struct Verbosity {
-    /// Say nothing but the result, of a build one line with the image's reference
+    /// Say nothing but the result, which is the image's name unless --report is given
     #[arg(
         short,
         long,
@@ -214,14 +214,9 @@ pub(super) struct Build {
     #[arg(long, value_name = "OS/ARCH", help_heading = "Config")]
     pub(super) platform: Option<Platform>,
 
-    /// Form of the size report
-    #[arg(
-        long,
-        value_name = "FORM",
-        default_value = "table",
-        help_heading = "Report"
-    )]
-    pub(super) report: ReportForm,
+    /// Form of the size report [default: table, with -q none]
+    #[arg(long, value_name = "FORM", help_heading = "Report")]
+    pub(super) report: Option<ReportForm>,
     /// Image to compare with: a known slim base such as python:3.9-slim, or an image on disk (repeatable)
     #[arg(long, value_name = "REF", help_heading = "Report")]
     pub(super) against: Vec<String>,

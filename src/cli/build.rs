@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 
-use super::args::{Build, Format, Layers, Search};
+use super::args::{Build, Format, Layers, ReportForm, Search};
 use super::terminal::Terminal;
 use super::{Usage, report};
 use crate::build::{Builder, LayerSplit, Output, Plan};
@@ -49,15 +49,17 @@ pub(super) fn run(arguments: Build, terminal: &Terminal) -> anyhow::Result<ExitC
     if arguments.timings || terminal.is_verbose() {
         terminal.timings();
     }
-    if terminal.is_quiet() {
-        let path = output.destination.path().display();
-        terminal.result(&format!(
-            "{path}:{}@{}\n",
-            output.tag,
+    match arguments.report {
+        // A form that was asked for is the result.
+        None if terminal.is_quiet() => terminal.result(&format!(
+            "{}@{}\n",
+            output.reference(),
             built.image.descriptor.digest()
-        ))?;
-    } else {
-        report::show(built.report, &against, arguments.report, terminal)?;
+        ))?,
+        form => {
+            let form = form.unwrap_or(ReportForm::Table);
+            report::show(built.report, &against, form, terminal)?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

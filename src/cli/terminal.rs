@@ -182,12 +182,7 @@ impl Terminal {
         self.fact("layers", &names.join(" · "));
         self.fact(
             "image",
-            &format!(
-                "{}:{} {}",
-                output.destination.path().display(),
-                output.tag,
-                built.image.descriptor.digest()
-            ),
+            &format!("{} {}", output.reference(), built.image.descriptor.digest()),
         );
         if std::io::stdout().is_terminal() && self.level >= Level::Normal {
             // Apart from the report that follows.
