@@ -144,3 +144,29 @@ fn quiet_prints_the_report_that_was_asked_for() {
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(report.get("reference").unwrap(), "a.oci:latest");
 }
+
+#[test]
+fn quiet_prints_a_name_that_report_takes() {
+    let scratch = tempfile::tempdir().unwrap();
+    for arguments in [
+        &["-o", "a.oci"][..],
+        &["-o", "a.tar", "--tag", "1.0"],
+        &["-o", "b.tar", "--format", "docker-archive"],
+        &[
+            "-o",
+            "b.tar",
+            "--format",
+            "docker-archive",
+            "--tag",
+            "team/app:2",
+        ],
+    ] {
+        let output = run(scratch.path(), &[&["-q", APP], arguments].concat());
+        assert_eq!(stderr(&output), "");
+        let name = stdout(&output);
+        assert_eq!(name.lines().count(), 1, "{name}");
+        let report = run(scratch.path(), &["report", name.trim_end()]);
+        assert!(report.status.success(), "{}", stderr(&report));
+        assert!(stdout(&report).starts_with(&name), "{}", stdout(&report));
+    }
+}

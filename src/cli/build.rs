@@ -51,11 +51,7 @@ pub(super) fn run(arguments: Build, terminal: &Terminal) -> anyhow::Result<ExitC
     }
     match arguments.report {
         // A form that was asked for is the result.
-        None if terminal.is_quiet() => terminal.result(&format!(
-            "{}@{}\n",
-            output.reference(),
-            built.image.descriptor.digest()
-        ))?,
+        None if terminal.is_quiet() => terminal.result(&format!("{}\n", output.reference()))?,
         form => {
             let form = form.unwrap_or(ReportForm::Table);
             report::show(built.report, &against, form, terminal)?;
