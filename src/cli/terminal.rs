@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anstyle::{AnsiColor, Style};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use crate::app::AppKind;
 use crate::build::{Built, Observer, Output, Phase, Plan};
@@ -166,20 +166,14 @@ impl Terminal {
 
     /// Says what was written.
     pub(super) fn built(&self, built: &Built, output: &Output<'_>) {
-        let names: Vec<String> = built
-            .report
-            .layers
-            .iter()
-            .map(|layer| {
-                let kept = if built.reused.contains(&layer.what.as_str()) {
-                    ", unchanged"
-                } else {
-                    ""
-                };
-                format!("{} {}{kept}", layer.what, human(layer.compressed))
-            })
+        let layers = built.report.layers.iter();
+        let names: Vec<String> = layers
+            .map(|layer| format!("{} {}", layer.what, human(layer.compressed)))
             .collect();
         self.fact("layers", &names.join(" · "));
+        if !built.reused.is_empty() {
+            self.fact("unchanged", &built.reused.join(" · "));
+        }
         self.fact(
             "image",
             &format!("{} {}", output.reference(), built.image.descriptor.digest()),
@@ -240,7 +234,7 @@ impl Observer for Terminal {
             && let Some(running) = running.as_mut()
         {
             if running.bar.is_none() && running.start.elapsed() >= BAR_AFTER && running.total > 0 {
-                running.bar = Some(bar(&running.phase, running.total));
+                running.bar = Some(bar(&running.phase, running.total, running.start.elapsed()));
             }
             if let Some(bar) = &running.bar {
                 bar.set_position(done.saturating_sub(running.base).min(running.total));
@@ -278,11 +272,13 @@ fn width() -> usize {
     let asked = std::env::var("COLUMNS")
         .ok()
         .and_then(|columns| columns.parse().ok());
-    let is = || {
-        let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
-        (size.ws_col > 0).then_some(usize::from(size.ws_col))
-    };
+    let is = || columns_of(std::io::stdout());
     asked.or_else(is).unwrap_or(80)
+}
+
+fn columns_of(stream: impl std::os::fd::AsFd) -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(stream).ok()?;
+    (size.ws_col > 0).then_some(usize::from(size.ws_col))
 }
 
 /// Unicode where the locale says UTF-8 (`locale(7)`: `LC_ALL` before `LC_CTYPE` before `LANG`),
@@ -305,12 +301,43 @@ fn charset() -> Charset {
     }
 }
 
-fn bar(phase: &Phase, total: u64) -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
+fn bar(phase: &Phase, total: u64, elapsed: Duration) -> ProgressBar {
+    // The other words take 49 columns; a bar that wraps makes the lines jump.
+    let length = columns_of(std::io::stderr())
+        .unwrap_or(80)
+        .saturating_sub(50)
+        .clamp(4, 30);
+    let target = ProgressDrawTarget::stderr();
+    let bar = ProgressBar::with_draw_target(Some(total), target).with_elapsed(elapsed);
     let template =
-        "{prefix:16} {bar:30.cyan/blue} {decimal_bytes:>9} of {decimal_total_bytes} ({eta} left)";
-    if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style.progress_chars("━╸─"));
+        format!("{{prefix}} {{bar:{length}.cyan/blue}} {{done:>8}} of {{all}}, {{left}} left");
+    if let Ok(style) = ProgressStyle::with_template(&template) {
+        let write = |out: &mut dyn std::fmt::Write, text: &str| {
+            // Nothing can be done when a bar cannot be written.
+            let _ = out.write_str(text);
+        };
+        let style = style
+            .progress_chars("━╸─")
+            .with_key(
+                "done",
+                move |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+                    write(out, &human(state.pos()));
+                },
+            )
+            .with_key(
+                "all",
+                move |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+                    write(out, &human(state.len().unwrap_or(0)));
+                },
+            )
+            .with_key(
+                "left",
+                move |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+                    let left = left(state.elapsed(), state.pos(), state.len().unwrap_or(0));
+                    write(out, &format!("{} s", left.as_secs_f64().ceil()));
+                },
+            );
+        bar.set_style(style);
     }
     bar.set_prefix(phase.to_string());
     bar
@@ -326,10 +353,30 @@ fn printed(stdout: &mut dyn Write, text: &str) -> anyhow::Result<()> {
     }
 }
 
+/// The time that what is left will take, at the pace so far.
+fn left(elapsed: Duration, done: u64, all: u64) -> Duration {
+    let seconds = elapsed.as_secs_f64() * all.saturating_sub(done) as f64 / done.max(1) as f64;
+    Duration::try_from_secs_f64(seconds).unwrap_or_default()
+}
+
 /// Locks, also when another thread panicked while it held the lock: what is in it are
 /// only words for the terminal.
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_left_is_told_by_the_pace_so_far() {
+        let second = Duration::from_secs(1);
+        assert_eq!(left(second, 25, 100), second * 3);
+        assert_eq!(left(second, 100, 100), Duration::ZERO);
+        assert_eq!(left(second, 0, 100), second * 100);
+        assert_eq!(left(Duration::MAX, 1, u64::MAX), Duration::ZERO);
+    }
 }
