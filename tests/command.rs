@@ -170,3 +170,30 @@ fn quiet_prints_a_name_that_report_takes() {
         assert!(stdout(&report).starts_with(&name), "{}", stdout(&report));
     }
 }
+
+#[test]
+fn a_command_or_an_account_that_the_image_lacks_is_warned_of() {
+    let scratch = tempfile::tempdir().unwrap();
+    let warnings = |arguments: &[&str]| {
+        let output = run(scratch.path(), &[&[APP, "--dry-run"], arguments].concat());
+        assert!(output.status.success(), "{}", stderr(&output));
+        let said = stderr(&output);
+        said.lines()
+            .filter(|line| line.starts_with("warning: "))
+            .count()
+    };
+    for (right, wrong) in [
+        (
+            ["--entrypoint", "/app/distrobuild -q"],
+            ["--entrypoint", "/bin/sh -c x"],
+        ),
+        (["--user", "nonroot:nobody"], ["--user", "nonroot:wheel"]),
+        (["--user", "7:8"], ["--user", "somebody"]),
+        (["--workdir", "/new"], ["--entrypoint", "distrobuild"]),
+    ] {
+        assert_eq!(warnings(&right), 0, "{right:?}");
+        assert_eq!(warnings(&wrong), 1, "{wrong:?}");
+    }
+    let found = ["--entrypoint", "distrobuild", "--env", "PATH=/bin:/app"];
+    assert_eq!(warnings(&found), 0);
+}

@@ -11,6 +11,7 @@
 mod check;
 mod error;
 mod input;
+mod launch;
 mod write;
 
 use std::collections::BTreeMap;
@@ -185,7 +186,8 @@ impl Builder {
         let parts = write::parts(&assembled.rootfs, self.layers);
         let system_paths: Vec<ImagePath> = assembled.placements.values().cloned().collect();
         let owners = crate::packages::owners(input.sysroot(), &system_paths);
-        let notices = [input.notices, assembled.notices].concat();
+        let launch = launch::notices(&assembled.rootfs, &settings);
+        let notices = [input.notices, assembled.notices, launch].concat();
         let (app, rootfs, epoch) = (input.app, assembled.rootfs, self.epoch);
         Ok(Plan {
             app,
