@@ -122,7 +122,7 @@ fn measure(measure: &Measure) -> String {
 }
 
 fn layers(out: &mut String, report: &Report) -> fmt::Result {
-    writeln!(out, "\n| layer | compressed | unpacked |\n|---|--:|--:|")?;
+    writeln!(out, "\n| layer | compressed | as a tar |\n|---|--:|--:|")?;
     for (index, layer) in report.layers.iter().enumerate().take(ROWS) {
         let name = match layer.what.as_str() {
             "" => format!("layer {}", index + 1),

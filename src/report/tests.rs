@@ -128,7 +128,7 @@ jq.oci:latest
 linux/amd64 · runs /usr/bin/jq as 65532:65532 · no shell, no package manager
 sha256:3f2a9c1d3f2a
 
-layer      compressed  unpacked
+layer      compressed  as a tar
 base         413.0 kB    1.1 MB  ██████▏
 libraries      1.2 MB    3.0 MB  █████████████████▋
 app           15.0 kB   33.3 kB  ▎
@@ -168,7 +168,7 @@ jq.oci:latest
 linux/amd64 · runs /usr/bin/jq as 65532:65532
 no shell, no package manager · sha256:3f2a9c1d3f2a
 
-layer      compressed  unpacked
+layer      compressed  as a tar
 base         413.0 kB    1.1 MB  █████▏
 libraries      1.2 MB    3.0 MB  ██████████████▊
 app           15.0 kB   33.3 kB  ▏
@@ -214,7 +214,7 @@ fn the_markdown_report() {
 | ubuntu&#58;24.04 | 29.8 MB (18.4×) | unknown | 2026-09-11 | shell, apt |
 | gcr.io/distroless/base | unknown | unknown | unknown | published as 16.9MB |
 
-| layer | compressed | unpacked |
+| layer | compressed | as a tar |
 |---|--:|--:|
 | base | 413.0 kB | 1.1 MB |
 | libraries | 1.2 MB | 3.0 MB |

@@ -147,7 +147,8 @@ impl Terminal {
         let mut table = Table::new([
             Column::name("layer"),
             Column::number("compressed"),
-            Column::number("unpacked"),
+            // With headers and padding: more than its files have, which is "unpacked".
+            Column::number("as a tar"),
             Column::bar(),
         ]);
         for (index, layer) in report.layers.iter().enumerate().take(LAYERS) {
