@@ -197,3 +197,17 @@ fn a_command_or_an_account_that_the_image_lacks_is_warned_of() {
     let found = ["--entrypoint", "distrobuild", "--env", "PATH=/bin:/app"];
     assert_eq!(warnings(&found), 0);
 }
+
+#[test]
+fn an_image_to_compare_with_that_is_not_there_is_named() {
+    let scratch = tempfile::tempdir().unwrap();
+    for missing in ["./old", "old.oci", "old.tar:1.0", "oci:old", "/old:1"] {
+        let output = run(scratch.path(), &[APP, "--against", missing]);
+        let said = stderr(&output);
+        assert!(
+            said.contains("old") && said.contains("does not exist"),
+            "{said}"
+        );
+        assert!(!said.contains("recorded"), "{said}");
+    }
+}

@@ -74,7 +74,7 @@ pub enum Error {
         machine: String,
     },
     /// The app is for another platform than was asked for.
-    #[error("{} is a {machine} program: its image is for {found}, not for {wanted}. Leave --platform out, or give the {wanted} build of the program (with --sysroot for its libraries)", .app.display())]
+    #[error("{} is a program for {machine}: its image is for {found}, not for {wanted}. Leave --platform out, or give the {wanted} build of the program (with --sysroot for its libraries)", .app.display())]
     OtherPlatform {
         /// The program.
         app: PathBuf,

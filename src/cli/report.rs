@@ -41,6 +41,10 @@ impl Against {
             if Reference::parse(name).is_ok_and(|reference| exists(&reference.path)) {
                 against.images.push(read(name, platform)?);
             } else {
+                if is_spelled_as_path(name) {
+                    // Says that there is nothing.
+                    read(name, platform)?;
+                }
                 SlimBases::embedded()?
                     .find(name, &Platform::host().to_string())
                     .map_err(Usage::of)?;
@@ -49,6 +53,17 @@ impl Against {
         }
         Ok(against)
     }
+}
+
+/// Whether `name` can be no recorded image: `./old.oci`, `old.tar:1`, `oci:old`.
+fn is_spelled_as_path(name: &str) -> bool {
+    let reference = Reference::parse(name);
+    reference.is_ok_and(|reference| {
+        let extension = reference.path.extension();
+        reference.form.is_some()
+            || name.starts_with(['.', '/'])
+            || extension.is_some_and(|extension| extension == "oci" || extension == "tar")
+    })
 }
 
 fn exists(path: &Path) -> bool {

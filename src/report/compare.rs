@@ -109,6 +109,7 @@ pub(super) fn ratio(times: f64, sign: &str) -> String {
     match times {
         large if large >= 100.0 => format!("{large:.0}{sign}"),
         middle if middle >= 1.0 => format!("{middle:.1}{sign}"),
+        tiny if tiny < 0.01 => format!("<0.01{sign}"),
         small => format!("{small:.2}{sign}"),
     }
 }

@@ -98,7 +98,7 @@ fn what_is_no_image_is_named() {
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path();
     let name = root.display();
-    let expected = "An OCI layout (a directory with oci-layout and index.json), an OCI archive or a docker archive (a tar of either) is expected";
+    let expected = "An OCI layout (a directory with oci-layout and index.json), an OCI archive (a tar of one) or a docker archive is expected";
     std::fs::write(root.join("elf"), "\x7fELF, perhaps").unwrap();
     std::fs::write(root.join("empty"), "").unwrap();
     std::fs::write(root.join("a.tgz"), b"\x1f\x8b\x08\0").unwrap();
