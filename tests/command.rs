@@ -211,3 +211,20 @@ fn an_image_to_compare_with_that_is_not_there_is_named() {
         assert!(!said.contains("recorded"), "{said}");
     }
 }
+
+#[test]
+fn a_name_of_a_file_does_not_steer_the_terminal() {
+    let scratch = tempfile::tempdir().unwrap();
+    let name = "x\u{1b}[31mred\u{7}";
+    for arguments in [&[name][..], &["report", name]] {
+        let said = stderr(&run(scratch.path(), arguments));
+        assert!(
+            said.contains("red") && !said.contains(['\u{1b}', '\u{7}']),
+            "{said:?}"
+        );
+    }
+    std::fs::copy(APP, scratch.path().join(name)).unwrap();
+    let output = run(scratch.path(), &[name, "--dry-run"]);
+    let written = [stderr(&output), stdout(&output)].concat();
+    assert!(written.contains("red") && !written.contains(['\u{1b}', '\u{7}']));
+}

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 
 use super::args::{Build, Format, Layers, ReportForm, Search};
-use super::terminal::Terminal;
+use super::terminal::{Terminal, harmless};
 use super::{Usage, report};
 use crate::build::{Builder, LayerSplit, Output, Plan};
 use crate::layer::Cache;
@@ -183,10 +183,11 @@ fn tree(plan: &Plan) -> String {
             EntryKind::Symlink(target) => ('l', format!(" -> {}", target.display())),
             EntryKind::HardLink(target) => ('h', format!(" link to {target}")),
         };
+        let path = harmless(&format!("{path}{target}")).replace('\n', "\u{fffd}");
         // Writing to a string cannot fail.
         let _ = writeln!(
             out,
-            "{kind}{:04o} {:>5}:{:<5} {:>11} {:<9} {path}{target}",
+            "{kind}{:04o} {:>5}:{:<5} {:>11} {:<9} {path}",
             entry.mode,
             entry.uid,
             entry.gid,

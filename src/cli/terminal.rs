@@ -99,31 +99,31 @@ impl Terminal {
                 text.push_str(&cause);
             }
         }
-        self.say(&format!("{ERROR}error:{ERROR:#} {text}"));
+        self.say(&format!("{ERROR}error:{ERROR:#} {}", harmless(&text)));
     }
 
     pub(super) fn warn(&self, text: &str) {
         if self.level >= Level::Normal {
-            self.say(&format!("{WARNING}warning:{WARNING:#} {text}"));
+            self.say(&format!("{WARNING}warning:{WARNING:#} {}", harmless(text)));
         }
     }
 
     fn hint(&self, text: &str) {
         if self.level >= Level::Normal {
-            self.say(&format!("{HINT}hint:{HINT:#} {text}"));
+            self.say(&format!("{HINT}hint:{HINT:#} {}", harmless(text)));
         }
     }
 
     /// Says something that only `-v` asks for.
     pub(super) fn detail(&self, text: &str) {
         if self.level >= Level::Verbose {
-            self.say(&format!("{DIM}{text}{DIM:#}"));
+            self.say(&format!("{DIM}{}{DIM:#}", harmless(text)));
         }
     }
 
     fn fact(&self, name: &str, text: &str) {
         if self.level >= Level::Normal {
-            self.say(&format!("{BOLD}{name:<9}{BOLD:#} {text}"));
+            self.say(&format!("{BOLD}{name:<9}{BOLD:#} {}", harmless(text)));
         }
     }
 
@@ -248,6 +248,19 @@ impl Observer for Terminal {
         }
         self.remember(phase.to_string(), took);
     }
+}
+
+/// `text` in which no name of a file or a library steers the terminal.
+pub(super) fn harmless(text: &str) -> String {
+    text.chars()
+        .map(|c| {
+            if c.is_control() && c != '\n' {
+                '\u{fffd}'
+            } else {
+                c
+            }
+        })
+        .collect()
 }
 
 /// What the app is, in a few words: `ELF, glibc`, `script of /usr/bin/perl`.
