@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::ahead::{Ahead, ReadFile};
 use super::{Object, ObjectError};
-use crate::sysroot::{OpenFile, Sysroot, Trace, TraceError, Tracer};
+use crate::sysroot::{Node, OpenFile, Sysroot, Trace, TraceError, Tracer};
 
 /// Index of a file in [`Files`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -79,6 +79,26 @@ impl<'a> Files<'a> {
         };
         self.probes.insert(path.to_path_buf(), probe.clone());
         probe
+    }
+
+    /// Why something that stands at `path` is passed over as if it were not there, for people.
+    pub(super) fn why_absent(&mut self, path: &Path) -> Option<String> {
+        let error = self.sysroot.open(path).err()?;
+        if error.kind() == io::ErrorKind::PermissionDenied {
+            return Some(
+                "permission denied; `chmod a+r` it, or run distrobuild as a user who may read it"
+                    .to_owned(),
+            );
+        }
+        let directory = self.trace(path.parent()?).ok()?.target;
+        let place = directory.join(path.file_name()?).ok()?;
+        match self.sysroot.node(&place).ok()? {
+            Node::Symlink(target) => Some(format!(
+                "it is a link to {}, which does not exist",
+                target.display()
+            )),
+            _ => None,
+        }
     }
 
     /// As [`Files::probe`], with the error of the system.

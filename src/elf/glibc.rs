@@ -388,7 +388,14 @@ impl Search<'_, '_> {
     /// The test that a found file has to pass (`open_verify`).
     fn verify(&mut self, path: &Path) -> Verdict {
         let file = match self.files.probe(path) {
-            Probe::Absent => return Verdict::Pass,
+            Probe::Absent => {
+                if let Some(trail) = self.trail.as_deref_mut()
+                    && let Some(reason) = self.files.why_absent(path)
+                {
+                    trail.unsuitable(path, reason);
+                }
+                return Verdict::Pass;
+            }
             Probe::Failing { reason, .. } => {
                 if let Some(trail) = self.trail.as_deref_mut() {
                     trail.unsuitable(path, reason);

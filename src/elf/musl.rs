@@ -106,6 +106,7 @@ impl Search<'_, '_> {
             Probe::File(file) => self.judge(file, path, || Rule::Path),
             Probe::NotRegular(reason) => Found::Refused { path, reason },
             Probe::Absent | Probe::Failing { .. } => {
+                self.note_absence(&path);
                 self.pass(&path.display().to_string());
                 Found::Nothing
             }
@@ -125,7 +126,10 @@ impl Search<'_, '_> {
             | Probe::Failing {
                 name_too_long: true,
                 ..
-            } => Step::Next,
+            } => {
+                self.note_absence(&path);
+                Step::Next
+            }
             Probe::NotRegular(reason) | Probe::Failing { reason, .. } => {
                 Step::Over(Found::Refused { path, reason })
             }
@@ -159,6 +163,14 @@ impl Search<'_, '_> {
             }
         };
         Found::Refused { path, reason }
+    }
+
+    fn note_absence(&mut self, path: &Path) {
+        if let Some(trail) = self.trail.as_deref_mut()
+            && let Some(reason) = self.files.why_absent(path)
+        {
+            trail.unsuitable(path, reason);
+        }
     }
 
     fn pass(&mut self, place: &str) {

@@ -51,6 +51,17 @@ fn a_dangling_link_is_passed_over() {
 }
 
 #[test]
+fn a_dangling_link_is_named_where_nothing_else_is_found() {
+    let row = Row::new();
+    symlink("nowhere", &row.bad).unwrap();
+    std::fs::remove_file(row.shop.at("good/libx1.so")).unwrap();
+    let closure = row.shop.agrees(&row.app);
+    let (path, why) = &closure.missing[0].unsuitable[0];
+    assert_eq!(path, &row.bad);
+    assert_eq!(why, "it is a link to nowhere, which does not exist");
+}
+
+#[test]
 fn a_link_loop_gives_the_rest_of_the_path_up() {
     let row = Row::new();
     symlink("libx1.so", &row.bad).unwrap();
