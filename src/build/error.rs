@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::Difference;
 use crate::app::AppError;
-use crate::elf::{Closure, ResolveError};
+use crate::elf::{Closure, Finding, ResolveError};
 use crate::image::Platform;
 use crate::layer::PackError;
 use crate::report::{Excess, ReportError};
@@ -65,6 +65,9 @@ pub enum Error {
     /// No ELF program stands behind the app.
     #[error("{} starts no ELF program, so there is nothing that an image could run", .0.display())]
     NoProgram(PathBuf),
+    /// The app's path cannot stand in the config, which is JSON.
+    #[error("{} cannot be the image's command: its name is not UTF-8, which the image's config (JSON) cannot hold. Rename it, or give the command with --entrypoint", .0.display())]
+    NotUnicode(PathBuf),
     /// OCI has no name for the machine.
     #[error("{} is for {machine}, which has no platform name in OCI images", .app.display())]
     UnknownMachine {
@@ -111,6 +114,10 @@ struct Missing {
     needed_by: Vec<String>,
     searched: Vec<String>,
     unsuitable: Vec<String>,
+    /// What to do about it, where the usual advice is of no use.
+    note: Option<String>,
+    /// It is a program's dynamic loader.
+    is_loader: bool,
 }
 
 impl Unresolved {
@@ -131,33 +138,43 @@ impl Unresolved {
                 .missing
                 .iter()
                 .map(|library| Missing {
-                    name: library.name.to_string_lossy().into_owned(),
+                    // A line break in a name must not look like a line of this message.
+                    name: library.name.to_string_lossy().replace('\n', "\\n"),
                     needed_by: library
                         .needed_by
                         .iter()
                         .map(|index| name_of(*index))
                         .collect(),
-                    searched: library.searched.clone(),
+                    searched: match sysroot.display(Path::new("/")) {
+                        root if root == Path::new("/") => library.searched.clone(),
+                        root => library
+                            .searched
+                            .iter()
+                            .map(|place| match place.strip_prefix('/') {
+                                Some(inside) => root.join(inside).display().to_string(),
+                                None => place.clone(),
+                            })
+                            .collect(),
+                    },
                     unsuitable: library
                         .unsuitable
                         .iter()
                         .map(|(path, why)| format!("{}: {why}", shown(path)))
                         .collect(),
+                    note: library.note.clone(),
+                    is_loader: library.finding == Finding::Interpreter,
                 })
                 .collect(),
             rejected: closure
-                .rejected
-                .iter()
-                .map(|file| match file.needed_by {
-                    Some(index) => {
-                        format!(
-                            "{}: {} (needed by {})",
-                            shown(&file.path),
-                            file.reason,
-                            name_of(index)
-                        )
+                .refused()
+                .into_iter()
+                .map(|(path, reason, needed_by)| {
+                    let path = shown(path);
+                    let names: Vec<String> = needed_by.into_iter().map(name_of).collect();
+                    match names.is_empty() {
+                        true => format!("{path}: {reason}"),
+                        false => format!("{path}: {reason} (needed by {})", names.join(", ")),
                     }
-                    None => format!("{}: {}", shown(&file.path), file.reason),
                 })
                 .collect(),
             versions: closure
@@ -182,47 +199,71 @@ impl Unresolved {
 
 impl fmt::Display for Unresolved {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.missing.len() {
-            0 => {}
-            1 => writeln!(f, "a library is missing:")?,
-            count => writeln!(f, "{count} libraries are missing:")?,
-        }
-        for library in &self.missing {
-            writeln!(f, "  {}", library.name)?;
-            if !library.needed_by.is_empty() {
-                writeln!(f, "    needed by {}", library.needed_by.join(", "))?;
+        let sections = [self.missing(), self.rejected(), self.versions()];
+        let sections: Vec<String> = sections.into_iter().flatten().collect();
+        f.write_str(sections.join("\n").trim_end())
+    }
+}
+
+impl Unresolved {
+    fn missing(&self) -> Option<String> {
+        let heading = match (self.missing.as_slice(), self.missing.len()) {
+            ([], _) => return None,
+            ([only], _) if only.is_loader => "the program's loader is missing".to_owned(),
+            ([_], _) => "a library is missing".to_owned(),
+            (all, count) if all.iter().any(|file| file.is_loader) => {
+                format!("{count} files are missing")
             }
-            if !library.searched.is_empty() {
-                writeln!(f, "    looked in {}", library.searched.join(", "))?;
-            }
-            for file in &library.unsuitable {
-                writeln!(f, "    passed over {file}")?;
-            }
-        }
-        if !self.rejected.is_empty() {
-            writeln!(f, "the loader would refuse:")?;
-            f.write_str(&lines(&self.rejected))?;
-        }
-        if !self.versions.is_empty() {
-            writeln!(f, "symbol versions are missing:")?;
-            f.write_str(&lines(&self.versions))?;
-        }
-        if !self.missing.is_empty() {
-            write!(
-                f,
-                "Install what provides them, or name their directory with --library-path DIR"
+            (_, count) => format!("{count} libraries are missing"),
+        };
+        let usual = self.missing.iter().filter(|file| file.note.is_none());
+        let advice = match usual.count() {
+            0 => "",
+            1 => "Install what provides the library, or name its directory with --library-path DIR",
+            _ => "Install what provides them, or name their directory with --library-path DIR",
+        };
+        let items: String = self.missing.iter().map(Missing::lines).collect();
+        Some(format!("{heading}:\n{items}{advice}"))
+    }
+
+    fn rejected(&self) -> Option<String> {
+        (!self.rejected.is_empty()).then(|| {
+            format!(
+                "the loader would refuse:\n{}Replace these files, or name another directory with --library-path DIR",
+                lines(&self.rejected)
             )
-        } else if !self.versions.is_empty() {
-            write!(
-                f,
-                "The program was linked against newer libraries: build it on this system, or give the system that it was built on with --sysroot DIR"
+        })
+    }
+
+    fn versions(&self) -> Option<String> {
+        (!self.versions.is_empty()).then(|| {
+            format!(
+                "symbol versions are missing:\n{}The program was linked against newer libraries: build it on this system, or give the system that it was built on with --sysroot DIR",
+                lines(&self.versions)
             )
-        } else {
-            write!(
-                f,
-                "Replace these files, or name another directory with --library-path DIR"
-            )
+        })
+    }
+}
+
+impl Missing {
+    fn lines(&self) -> String {
+        let mut text = format!("  {}\n", self.name);
+        let mut add = |what: &str, list: &str| {
+            text.push_str(&format!("    {what}{list}\n"));
+        };
+        if !self.needed_by.is_empty() {
+            add("needed by ", &self.needed_by.join(", "));
         }
+        if !self.searched.is_empty() {
+            add("looked in ", &self.searched.join(", "));
+        }
+        for file in &self.unsuitable {
+            add("passed over ", file);
+        }
+        if let Some(note) = &self.note {
+            add("", note);
+        }
+        text
     }
 }
 
@@ -235,5 +276,70 @@ impl Error {
             Self::OverBudget(_) => 3,
             _ => 1,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::elf::{MissingLibrary, Rejected};
+    use crate::sysroot::Directory;
+
+    fn message(closure: &Closure) -> String {
+        let root = Directory::new(Path::new("/")).unwrap();
+        Unresolved::check(closure, &root).unwrap_err().to_string()
+    }
+
+    fn missing(name: &str, finding: Finding, note: Option<&str>) -> MissingLibrary {
+        MissingLibrary {
+            name: name.into(),
+            needed_by: Vec::new(),
+            searched: vec!["/lib".into()],
+            unsuitable: Vec::new(),
+            finding,
+            note: note.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn a_missing_loader_is_not_looked_for_in_other_directories() {
+        let loader = missing("/lib/ld.so", Finding::Interpreter, Some("install the libc"));
+        let mut closure = Closure {
+            missing: vec![loader],
+            ..Closure::default()
+        };
+        assert_eq!(
+            message(&closure),
+            "the program's loader is missing:\n  /lib/ld.so\n    looked in /lib\n    install the libc"
+        );
+        let library = missing("liba.so", Finding::Needed, None);
+        closure.missing.push(library);
+        let both = message(&closure);
+        assert!(both.starts_with("2 files are missing:\n"), "{both}");
+        assert!(
+            both.ends_with(
+                "Install what provides the library, or name its directory with --library-path DIR"
+            ),
+            "{both}"
+        );
+    }
+
+    #[test]
+    fn a_refused_file_is_told_once_whoever_needs_it() {
+        let refused = |by| Rejected {
+            name: "liba.so".into(),
+            path: "/lib/liba.so".into(),
+            needed_by: by,
+            reason: "file too short".into(),
+        };
+        let closure = Closure {
+            rejected: vec![refused(Some(0)), refused(Some(1))],
+            missing: vec![missing("libb.so", Finding::Needed, None)],
+            ..Closure::default()
+        };
+        let text = message(&closure);
+        assert_eq!(text.matches("/lib/liba.so: file too short").count(), 1);
+        assert!(text.contains("name its directory with"), "{text}");
+        assert!(text.ends_with("name another directory with --library-path DIR"));
     }
 }

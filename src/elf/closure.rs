@@ -1,7 +1,7 @@
 //! The closure: every object that the loader would map, and why.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{Machine, Object, ObjectError};
 use crate::sysroot::{Sysroot, Trace, TraceError};
@@ -70,6 +70,25 @@ impl Closure {
     /// Whether all that is needed was found and fits.
     pub fn is_complete(&self) -> bool {
         self.missing.is_empty() && self.rejected.is_empty() && self.unmet_versions.is_empty()
+    }
+
+    /// The files that the loader refuses, each once, with the reason and who asks for it.
+    pub fn refused(&self) -> Vec<(&Path, &str, Vec<usize>)> {
+        let mut files: Vec<(&Path, &str, Vec<usize>)> = Vec::new();
+        for rejected in &self.rejected {
+            let known = files.iter_mut().find(|(path, reason, _)| {
+                *path == rejected.path.as_path() && *reason == rejected.reason
+            });
+            match known {
+                Some((_, _, needed_by)) => needed_by.extend(rejected.needed_by),
+                None => files.push((
+                    &rejected.path,
+                    &rejected.reason,
+                    rejected.needed_by.into_iter().collect(),
+                )),
+            }
+        }
+        files
     }
 
     /// The objects that were not named by the user: shared libraries and loaders.
@@ -223,13 +242,16 @@ pub struct MissingLibrary {
     pub unsuitable: Vec<(PathBuf, String)>,
     /// Why it was looked for, when first asked for.
     pub finding: Finding,
-    /// What else there is to say about it, for people.
+    /// What is special about it and what to do, for people: where it is no use to install
+    /// the library or to name its directory.
     pub note: Option<String>,
 }
 
 /// A file that the loader finds and then refuses, fatally.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejected {
+    /// The name asked for.
+    pub name: OsString,
     /// The file.
     pub path: PathBuf,
     /// Who asks for it (index in [`Closure::objects`]).

@@ -106,6 +106,9 @@ impl Session<'_> {
             return;
         };
         self.load_with_dependencies(process, asker, soname, &finding, optional);
+        if available.is_none() {
+            self.note_alternatives(&note);
+        }
     }
 
     fn load_with_dependencies(

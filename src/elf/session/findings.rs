@@ -10,7 +10,7 @@ use crate::elf::files::FileId;
 use crate::elf::process::{MapId, Process};
 use crate::elf::search::Trail;
 use crate::elf::symbols::Symbols;
-use crate::elf::{Finding, MissingLibrary, Notice, Rejected, Request};
+use crate::elf::{DlopenNote, Finding, MissingLibrary, Notice, Rejected, Request};
 use crate::sysroot::TraceError;
 
 impl Session<'_> {
@@ -116,7 +116,37 @@ impl Session<'_> {
         }
     }
 
-    pub(super) fn refuse(&mut self, path: &Path, by: usize, optional: bool, reason: String) {
+    /// Says of a missing library that others would do as well.
+    pub(in crate::elf) fn note_alternatives(&mut self, note: &DlopenNote) {
+        let [first, others @ ..] = note.sonames.as_slice() else {
+            return;
+        };
+        let Some(missing) = self.missing.iter_mut().find(|known| known.name == *first) else {
+            return;
+        };
+        let purpose = match &note.feature {
+            Some(feature) => format!(" for {feature}"),
+            None => String::new(),
+        };
+        let others: String = others
+            .iter()
+            .map(|other| format!(" or {}", other.display()))
+            .collect();
+        missing.note.get_or_insert(format!(
+            "a .note.dlopen note requires {}{others}{purpose}; install it, or give its directory \
+             with --library-path DIR",
+            first.display()
+        ));
+    }
+
+    pub(super) fn refuse(
+        &mut self,
+        name: &OsStr,
+        path: &Path,
+        by: usize,
+        optional: bool,
+        reason: String,
+    ) {
         if optional {
             let shown = self.files.show(path);
             let asker = self.shown_member(by);
@@ -124,12 +154,19 @@ impl Session<'_> {
                 "{shown} would be refused by the loader ({reason}) when {asker} opens it"
             ));
         } else {
-            self.reject(path, Some(by), reason);
+            self.reject(name, path, Some(by), reason);
         }
     }
 
-    pub(super) fn reject(&mut self, path: &Path, needed_by: Option<usize>, reason: String) {
+    pub(super) fn reject(
+        &mut self,
+        name: &OsStr,
+        path: &Path,
+        needed_by: Option<usize>,
+        reason: String,
+    ) {
         let rejected = Rejected {
+            name: name.to_os_string(),
             path: path.to_path_buf(),
             needed_by,
             reason,

@@ -62,12 +62,16 @@ impl Session<'_> {
                 Ok(_) => return self.member(file, path).ok(),
                 Err(error) => {
                     let reason = format!("the program's loader (PT_INTERP): {error}");
-                    self.reject(path, Some(program.index), reason);
+                    self.reject(path.as_os_str(), path, Some(program.index), reason);
                     return None;
                 }
             },
             Ok(_) => "it is relative to the working directory".to_owned(),
-            Err(error) => format!("{error}"),
+            Err(error) => match self.files.why_absent(path) {
+                Some(reason) => reason,
+                None if error.kind() == io::ErrorKind::NotFound => "there is none".to_owned(),
+                None => error.to_string(),
+            },
         };
         self.add_missing(
             program.index,
@@ -78,8 +82,9 @@ impl Session<'_> {
                 unsuitable: Vec::new(),
             },
             Some(format!(
-                "the kernel opens exactly this path to start the program ({note}); install the \
-                 libc that it was linked for, or build it for the one that is there"
+                "the kernel opens exactly this path to start the program: {note}; install the \
+                 libc that it was linked for, build it for the one that is there, or give a \
+                 system that has it with --sysroot DIR"
             )),
         );
         None
@@ -110,7 +115,7 @@ impl Session<'_> {
                 object.machine.name(),
                 machine.name()
             );
-            self.reject(path, Some(program.index), reason);
+            self.reject(path.as_os_str(), path, Some(program.index), reason);
         }
         self.read_path_file(&mut interpreter);
         self.loaders.push(Loader {

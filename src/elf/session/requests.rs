@@ -160,7 +160,9 @@ impl Session<'_> {
         };
         let Some(wanted) = self.expanded(process, asker, name) else {
             let trail = Trail::default();
-            let note = "a token in the name has no value on this machine".to_owned();
+            let note = "a token in the name has no value on this machine; link the \
+                        library by its soname"
+                .to_owned();
             self.fail(by, name, finding, optional, trail, Some(note));
             return Loaded::Failed;
         };
@@ -189,17 +191,13 @@ impl Session<'_> {
                 self.map(process, &wanted, by, &candidate, request(rule))
             }
             Some(Found::Refused { path, reason }) => {
-                self.refuse(&path, by, optional, reason);
+                self.refuse(name, &path, by, optional, reason);
                 Loaded::Failed
             }
             Some(Found::Nothing) | None => {
                 let mut trail = Trail::default();
                 self.find(process, searcher, &wanted, Some(&mut trail));
-                let note = (has_slash(&wanted) && !Path::new(&wanted).is_absolute()).then(|| {
-                    "the name is relative to the working directory, which an image does not \
-                     fix; link the library by its soname"
-                        .to_owned()
-                });
+                let note = why_hopeless(&wanted, finding);
                 self.fail(by, name, finding, optional, trail, note);
                 Loaded::Failed
             }
@@ -227,7 +225,7 @@ impl Session<'_> {
         let known = process.of_file(file);
         if known.is_none() {
             if let Some(reason) = self.unmappable(process, file) {
-                self.refuse(path, by, candidate.optional, reason);
+                self.refuse(&request.name, path, by, candidate.optional, reason);
                 return Loaded::Failed;
             }
             if self.is_another_libc(process, file) {
@@ -244,7 +242,7 @@ impl Session<'_> {
         let index = match self.member(file, path) {
             Ok(index) => index,
             Err(error) => {
-                self.reject(path, Some(by), error.to_string());
+                self.reject(&request.name, path, Some(by), error.to_string());
                 return Loaded::Failed;
             }
         };
@@ -387,6 +385,29 @@ pub(in crate::elf) fn searcher(process: &Process, asker: MapId, finding: &Findin
         Finding::DlopenNote(_) if process.is_musl() => PROGRAM,
         Finding::Libc(_) => process.named(OsStr::new("libc.so.6")).unwrap_or(asker),
         _ => asker,
+    }
+}
+
+/// What to say of a missing library where the usual advice is of no use.
+fn why_hopeless(wanted: &OsStr, finding: &Finding) -> Option<String> {
+    let relative = has_slash(wanted) && !Path::new(wanted).is_absolute();
+    match (finding, relative) {
+        (Finding::DlopenOption, true) => Some(
+            "it was named with --dlopen, by a path that is relative to the working directory, \
+             which an image does not fix; give its soname or an absolute path"
+                .to_owned(),
+        ),
+        (Finding::DlopenOption, false) => Some(
+            "it was named with --dlopen; correct the name, install it, or give its directory with \
+             --library-path DIR"
+                .to_owned(),
+        ),
+        (_, true) => Some(
+            "the name is relative to the working directory, which an image does not fix; link the \
+             library by its soname"
+                .to_owned(),
+        ),
+        (_, false) => None,
     }
 }
 

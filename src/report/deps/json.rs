@@ -103,6 +103,7 @@ struct UnsuitableDoc {
 
 #[derive(Debug, Serialize)]
 struct RejectedDoc {
+    name: String,
     path: String,
     needed_by: Option<usize>,
     reason: String,
@@ -166,6 +167,7 @@ pub fn document(closure: &Closure) -> Deps {
             .rejected
             .iter()
             .map(|rejected| RejectedDoc {
+                name: text(&rejected.name),
                 path: text(&rejected.path),
                 needed_by: rejected.needed_by,
                 reason: rejected.reason.clone(),

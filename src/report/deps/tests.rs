@@ -102,6 +102,7 @@ fn closure() -> Closure {
             note: None,
         }],
         rejected: vec![Rejected {
+            name: "libbad.so".into(),
             path: "/lib/libbad.so".into(),
             needed_by: Some(1),
             reason: "it is empty".into(),
@@ -139,7 +140,8 @@ fn the_tree_shows_each_object_once_and_then_what_is_wrong() {
 ├── libz.so.1 → /lib/libz.so.1 (ld.so.cache)
 ├── libgone.so.2 → not found
 ├── liba.so → /opt/liba.so (runpath $ORIGIN/opt)
-│   └── libz.so.1 ↑
+│   ├── libz.so.1 ↑
+│   └── libbad.so → refused /lib/libbad.so
 └── /lib/ld.so (interpreter)
 
 missing libgone.so.2
@@ -151,6 +153,7 @@ missing libgone.so.2
 refused /lib/libbad.so
   needed by /opt/liba.so
   it is empty
+  replace this file, or name another directory with --library-path DIR
 
 version Z_9 not found in /lib/libz.so.1
   required by /app

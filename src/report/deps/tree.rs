@@ -7,7 +7,7 @@ use std::path::Path;
 use anstyle::{AnsiColor, Style};
 
 use super::{finding_words, rule_words};
-use crate::elf::{Closure, LoadedObject, MissingLibrary, Notice, ObjectKind, Request};
+use crate::elf::{Closure, LoadedObject, MissingLibrary, Notice, ObjectKind, Rejected, Request};
 
 const STRONG: Style = Style::new().bold();
 const QUIET: Style = Style::new().dimmed();
@@ -30,11 +30,12 @@ pub fn tree(closure: &Closure) -> String {
     text
 }
 
-/// A line of the tree: an object or a missing library below another.
+/// A line of the tree: an object below another, or a library that is missing or refused.
 #[derive(Clone, Copy)]
 enum Node<'a> {
     Object(usize, &'a Request),
     Missing(&'a MissingLibrary),
+    Refused(&'a Rejected),
 }
 
 struct Line<'a> {
@@ -63,6 +64,14 @@ fn write_tree(text: &mut String, closure: &Closure) -> fmt::Result {
             write!(text, "{QUIET}{}{branch}{QUIET:#}", line.prefix)?;
             match line.node {
                 Node::Missing(missing) => write_missing_line(text, missing)?,
+                Node::Refused(rejected) => {
+                    let name = Shown(rejected.name.display());
+                    writeln!(
+                        text,
+                        "{BAD}{name} → refused{BAD:#} {}",
+                        path(&rejected.path)
+                    )?;
+                }
                 Node::Object(index, request) => {
                     let Some(object) = closure.objects.get(index) else {
                         continue;
@@ -103,6 +112,11 @@ fn children(closure: &Closure) -> Vec<Vec<Node<'_>>> {
     for missing in &closure.missing {
         for by in &missing.needed_by {
             add(*by, &missing.name, Node::Missing(missing));
+        }
+    }
+    for rejected in &closure.rejected {
+        if let Some(by) = rejected.needed_by {
+            add(by, &rejected.name, Node::Refused(rejected));
         }
     }
     let in_order = |mut list: Vec<(usize, _)>| {
@@ -183,21 +197,24 @@ fn write_problems(text: &mut String, closure: &Closure) -> fmt::Result {
         for (file, why) in &missing.unsuitable {
             writeln!(text, "  passed over {}: {}", path(file), Shown(why))?;
         }
-        if let Some(note) = &missing.note {
-            writeln!(text, "  {}", Shown(note))?;
+        let advice = missing
+            .note
+            .as_deref()
+            .unwrap_or("install it, or give its directory with --library-path DIR");
+        writeln!(text, "  {HINT}{}{HINT:#}", Shown(advice))?;
+    }
+    for (file, reason, needed_by) in closure.refused() {
+        let file = path(file);
+        writeln!(text, "\n{BAD}refused{BAD:#} {STRONG}{file}{STRONG:#}")?;
+        for by in needed_by {
+            writeln!(text, "  needed by {}", name_of(closure, by))?;
         }
         writeln!(
             text,
-            "  {HINT}install it, or give its directory with --library-path DIR{HINT:#}"
+            "  {}\n  {HINT}replace this file, or name another directory with --library-path \
+             DIR{HINT:#}",
+            Shown(reason)
         )?;
-    }
-    for rejected in &closure.rejected {
-        let file = path(&rejected.path);
-        writeln!(text, "\n{BAD}refused{BAD:#} {STRONG}{file}{STRONG:#}")?;
-        if let Some(by) = rejected.needed_by {
-            writeln!(text, "  needed by {}", name_of(closure, by))?;
-        }
-        writeln!(text, "  {}", Shown(&rejected.reason))?;
     }
     for unmet in &closure.unmet_versions {
         writeln!(
@@ -285,7 +302,7 @@ fn write_summary(text: &mut String, closure: &Closure) -> fmt::Result {
     let files = closure.objects.len();
     let plural = if files == 1 { "" } else { "s" };
     write!(text, "\n{files} file{plural}, {}", size(bytes))?;
-    let bad = closure.missing.len() + closure.rejected.len() + closure.unmet_versions.len();
+    let bad = closure.missing.len() + closure.refused().len() + closure.unmet_versions.len();
     if bad > 0 {
         let plural = if bad == 1 { "" } else { "s" };
         write!(text, ", {BAD}{bad} problem{plural}{BAD:#}")?;
