@@ -20,6 +20,18 @@ pub enum AppError {
         /// What may have been meant, the likeliest first.
         similar: Vec<PathBuf>,
     },
+    /// It is a link to nothing.
+    #[error(
+        "{}: is a symbolic link to {}, which does not exist; correct the link, or build what it \
+         leads to",
+        .path.display(), .target.display()
+    )]
+    Dangling {
+        /// What was asked for.
+        path: PathBuf,
+        /// What the link says.
+        target: PathBuf,
+    },
     /// Something on the way is no directory.
     #[error(
         "{}: no such file, because {} is not a directory; give the path of the program itself",

@@ -96,6 +96,11 @@ pub fn recognise(sysroot: &dyn Sysroot, path: &Path, search: &[PathBuf]) -> Resu
     })
 }
 
+/// Whether `path` can be read as a program's file; says what else could have been meant.
+pub(crate) fn check_readable(sysroot: &dyn Sysroot, path: &Path) -> Result<(), AppError> {
+    open(sysroot, path, &[]).map(drop)
+}
+
 /// Opens what the user named, or says what else could have been meant.
 fn open(
     sysroot: &dyn Sysroot,
@@ -110,7 +115,15 @@ fn open(
     let trace = match trace(sysroot, path) {
         Ok(trace) => trace,
         Err(TraceError::Relative(_)) => return Err(missing()),
-        Err(error) if error.is_not_found() => return Err(missing()),
+        Err(error) if error.is_not_found() => {
+            return Err(match link(sysroot, path) {
+                Some(target) => AppError::Dangling {
+                    path: shown,
+                    target,
+                },
+                None => missing(),
+            });
+        }
         Err(TraceError::Io { at, source }) => {
             return Err(match source.kind() {
                 io::ErrorKind::NotADirectory => AppError::NotInDirectory { path: shown, at },
@@ -137,6 +150,16 @@ fn open(
             path: shown,
             source,
         }),
+    }
+}
+
+/// What the link at `path` says, if one stands there.
+fn link(sysroot: &dyn Sysroot, path: &Path) -> Option<PathBuf> {
+    let directory = trace(sysroot, path.parent()?).ok()?.target;
+    let place = directory.join(path.file_name()?).ok()?;
+    match sysroot.node(&place).ok()? {
+        Node::Symlink(target) => Some(target),
+        _ => None,
     }
 }
 

@@ -241,6 +241,17 @@ fn a_loop_of_links_is_told() {
 }
 
 #[test]
+fn a_link_to_nothing_is_told() {
+    let system = System::new();
+    std::os::unix::fs::symlink("../build/app", system.root.path().join("app")).unwrap();
+    assert_eq!(
+        system.message("/app"),
+        "/app: is a symbolic link to ../build/app, which does not exist; correct the link, or \
+         build what it leads to"
+    );
+}
+
+#[test]
 fn what_is_no_file_is_told() {
     let system = System::new();
     assert_eq!(

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Builder, Error};
 use crate::ImagePath;
-use crate::app::{App, recognise};
+use crate::app::{App, check_readable, recognise};
 use crate::elf::{Object, ObjectKind, Root};
 use crate::rootfs::{AssembleError, Content, Entry, EntryKind, Included, Origin, Rootfs};
 use crate::sysroot::{Directory, Overlay, Sysroot, trace};
@@ -122,6 +122,15 @@ fn locate(
     if app.is_absolute() && directory.is_file(app) {
         return Ok((app.to_path_buf(), None));
     }
+    let host = Directory::host().map_err(|source| AssembleError::Read {
+        path: here.clone(),
+        source,
+    })?;
+    // A path that is nowhere was most likely meant inside the sysroot.
+    if app.is_absolute() && trace(&host, &here).is_err_and(|error| error.is_not_found()) {
+        return Ok((app.to_path_buf(), None));
+    }
+    check_readable(&host, &here)?;
     let place = ImagePath::new(Path::new(APP_DIRECTORY).join(here.file_name().unwrap_or_default()))
         .map_err(AssembleError::Path)?;
     Ok((place.clone().into(), Some((here, place))))

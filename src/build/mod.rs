@@ -24,7 +24,7 @@ pub use write::{Built, LayerPart, Observer, Output, Phase, Silent};
 
 use crate::ImagePath;
 use crate::app::App;
-use crate::elf::{Closure, Resolver, Root};
+use crate::elf::{Closure, Notice, Resolver, Root};
 use crate::image::{Platform, Settings};
 use crate::packages::Owners;
 use crate::rootfs::{Assembly, Base, Include, Origin, Rootfs};
@@ -171,7 +171,7 @@ impl Builder {
         let directory = input::open_sysroot(self.sysroot.as_deref())?;
         let input = input::Input::gather(self, &directory)?;
         let closure = self.closure(&input)?;
-        let platform = self.platform_of(&input.app, &closure)?;
+        let platform = self.platform_of(&input, &closure)?;
         Unresolved::check(&closure, input.sysroot())?;
         let assembled = crate::rootfs::assemble(&Assembly {
             sysroot: input.sysroot(),
@@ -181,6 +181,9 @@ impl Builder {
             includes: input.includes.clone(),
             strip: self.strip.then_some(strip),
         })?;
+        if self.entrypoint.is_none() && assembled.entrypoint.as_path().to_str().is_none() {
+            return Err(Error::NotUnicode(input.sysroot().display(&input.app.path)));
+        }
         let settings = self.settings(&assembled.entrypoint);
         check::same_closure(&closure, &assembled, &input, &self.dlopen, &settings.env)?;
         let parts = write::parts(&assembled.rootfs, self.layers);
@@ -219,17 +222,29 @@ impl Builder {
             library_path: self.library_path.clone(),
             ..Resolver::default()
         };
-        Ok(crate::elf::resolve(input.sysroot(), &roots, &resolver)?)
+        let mut closure = crate::elf::resolve(input.sysroot(), &roots, &resolver)?;
+        let absent = self
+            .library_path
+            .iter()
+            .filter(|directory| !input.sysroot().is_directory(directory));
+        closure.notices.extend(absent.map(|directory| {
+            Notice::Warning(format!(
+                "--library-path {}: there is no such directory, so nothing was found in it",
+                input.sysroot().display(directory).display()
+            ))
+        }));
+        Ok(closure)
     }
 
-    fn platform_of(&self, app: &App, closure: &Closure) -> Result<Platform, Error> {
+    fn platform_of(&self, input: &input::Input, closure: &Closure) -> Result<Platform, Error> {
+        let app = || input.sysroot().display(&input.app.path);
         let Some(first) = closure.objects.first() else {
-            return Err(Error::NoProgram(app.path.clone()));
+            return Err(Error::NoProgram(app()));
         };
         let machine = first.object.machine;
         let Some((architecture, variant)) = machine.platform() else {
             return Err(Error::UnknownMachine {
-                app: first.path.clone(),
+                app: input.sysroot().display(&first.path),
                 machine: machine.name(),
             });
         };
@@ -240,7 +255,7 @@ impl Builder {
         };
         match &self.platform {
             Some(wanted) if !wanted.matches(&found) => Err(Error::OtherPlatform {
-                app: app.path.clone(),
+                app: app(),
                 wanted: Box::new(wanted.clone()),
                 found: Box::new(found),
                 machine: machine.name(),
@@ -311,3 +326,6 @@ impl LayerSplit {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

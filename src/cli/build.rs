@@ -1,6 +1,6 @@
 //! `distrobuild build`, the default command.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -97,11 +97,21 @@ pub(super) fn apply_search(builder: &mut Builder, search: &Search) -> anyhow::Re
         .library_path
         .iter()
         .map(|directory| {
-            std::path::absolute(directory)
-                .with_context(|| format!("cannot tell which directory {} is", directory.display()))
+            let directory = std::path::absolute(directory).with_context(|| {
+                format!("cannot tell which directory {} is", directory.display())
+            })?;
+            Ok(inside(search.sysroot.as_deref(), &directory).unwrap_or(directory))
         })
         .collect::<anyhow::Result<_>>()?;
     Ok(())
+}
+
+/// The path in the sysroot of a directory that was given as it stands on this machine.
+fn inside(sysroot: Option<&Path>, directory: &Path) -> Option<PathBuf> {
+    let sysroot = sysroot?.canonicalize().ok()?;
+    let directory = directory.canonicalize().ok()?;
+    let inside = directory.strip_prefix(sysroot).ok()?;
+    Some(Path::new("/").join(inside))
 }
 
 /// A base by its name, or from a file when the argument is spelled as a path.
@@ -183,7 +193,8 @@ fn tree(plan: &Plan) -> String {
             EntryKind::Symlink(target) => ('l', format!(" -> {}", target.display())),
             EntryKind::HardLink(target) => ('h', format!(" link to {target}")),
         };
-        let path = harmless(&format!("{path}{target}")).replace('\n', "\u{fffd}");
+        // A name may hold anything but a slash: each entry keeps its line.
+        let path = harmless(&format!("{path}{target}")).replace('\n', "\\n");
         // Writing to a string cannot fail.
         let _ = writeln!(
             out,

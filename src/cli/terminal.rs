@@ -250,17 +250,18 @@ impl Observer for Terminal {
     }
 }
 
-/// `text` in which no name of a file or a library steers the terminal.
+/// Text with its control characters escaped, except the ends of its lines: what is said holds
+/// names from files, and no file shall steer the terminal.
 pub(super) fn harmless(text: &str) -> String {
-    text.chars()
-        .map(|c| {
-            if c.is_control() && c != '\n' {
-                '\u{fffd}'
-            } else {
-                c
-            }
-        })
-        .collect()
+    let mut harmless = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '\n' => harmless.push(character),
+            control if control.is_control() => harmless.extend(control.escape_default()),
+            _ => harmless.push(character),
+        }
+    }
+    harmless
 }
 
 /// What the app is, in a few words: `ELF, glibc`, `script of /usr/bin/perl`.
@@ -391,5 +392,12 @@ mod tests {
         assert_eq!(left(second, 100, 100), Duration::ZERO);
         assert_eq!(left(second, 0, 100), second * 100);
         assert_eq!(left(Duration::MAX, 1, u64::MAX), Duration::ZERO);
+    }
+    #[test]
+    fn a_name_cannot_write_to_the_terminal() {
+        assert_eq!(
+            harmless("a\u{1b}[2Jb\u{9b}\r\nc"),
+            "a\\u{1b}[2Jb\\u{9b}\\r\nc"
+        );
     }
 }
