@@ -204,6 +204,7 @@ impl Include {
     fn expand_pattern(&self, tree: &mut Tree<'_>) -> Result<(), IncludeError> {
         let (prefix, rest) = split_pattern(&self.source);
         let matcher = self.matcher(&rest)?;
+        let way = Way::of(&rest);
         let directory = match &self.destination {
             Destination::Implied => implied(&prefix)?,
             Destination::At(path) | Destination::Into(path) => path.clone(),
@@ -225,7 +226,7 @@ impl Include {
                 let path = below.join(&inner);
                 if matcher.is_match(&inner) {
                     tree.add(&path, &self.below(&directory, &inner)?)?;
-                } else if facts_of(&path)?.is_dir() {
+                } else if way.leads_into(&inner) && facts_of(&path)?.is_dir() {
                     todo.push(inner);
                 }
             }
@@ -240,26 +241,62 @@ impl Include {
     }
 
     fn matcher(&self, pattern: &Path) -> Result<GlobMatcher, IncludeError> {
-        // Braces are not part of our patterns: they stand for themselves.
-        let text = pattern
-            .to_string_lossy()
-            .replace('{', "[{]")
-            .replace('}', "[}]");
-        GlobBuilder::new(&text)
-            .literal_separator(true)
-            .backslash_escape(true)
-            .build()
-            .map(|glob| glob.compile_matcher())
-            .map_err(|source| IncludeError::Pattern {
-                pattern: self.source.clone(),
-                source,
-            })
+        matcher(pattern).map_err(|source| IncludeError::Pattern {
+            pattern: self.source.clone(),
+            source,
+        })
     }
 
     fn below(&self, directory: &ImagePath, inner: &Path) -> Result<ImagePath, IncludeError> {
         directory
             .join(inner)
             .map_err(|_| IncludeError::NeedsDestination(self.source.clone()))
+    }
+}
+
+fn matcher(pattern: &Path) -> Result<GlobMatcher, globset::Error> {
+    // Braces are not part of our patterns: they stand for themselves.
+    let text = pattern
+        .to_string_lossy()
+        .replace('{', "[{]")
+        .replace('}', "[}]");
+    let glob = GlobBuilder::new(&text)
+        .literal_separator(true)
+        .backslash_escape(true)
+        .build()?;
+    Ok(glob.compile_matcher())
+}
+
+/// The directories in which something may match a pattern: no others are looked into, which
+/// may be many, or closed to this user.
+struct Way {
+    /// What each component matches; `None` where anything may follow, as for `**`.
+    levels: Vec<Option<GlobMatcher>>,
+}
+
+impl Way {
+    fn of(pattern: &Path) -> Self {
+        let level = |component: Component<'_>| {
+            let component: &Path = component.as_ref();
+            (component != Path::new("**"))
+                .then(|| matcher(component).ok())
+                .flatten()
+        };
+        Self {
+            levels: pattern.components().map(level).collect(),
+        }
+    }
+
+    fn leads_into(&self, directory: &Path) -> bool {
+        let mut levels = self.levels.iter();
+        for component in directory.components() {
+            match levels.next() {
+                Some(Some(level)) if level.is_match(component) => {}
+                Some(None) => return true,
+                _ => return false,
+            }
+        }
+        levels.next().is_some()
     }
 }
 

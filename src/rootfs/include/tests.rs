@@ -184,3 +184,32 @@ fn setuid_and_setgid_bits_are_dropped_with_a_notice() {
     let other = expand(&shown(&folder, "conf/b.toml")).unwrap();
     assert_eq!(other[0].notice, None);
 }
+
+#[test]
+fn a_pattern_looks_only_into_directories_that_it_leads_to() {
+    let way =
+        |pattern: &str, directory: &str| Way::of(Path::new(pattern)).leads_into(directory.as_ref());
+    for (pattern, directory, is) in [
+        ("*.conf", "ssl", false),
+        ("*/*.conf", "ssl", true),
+        ("*/*.conf", "ssl/private", false),
+        ("s?l/x/*.conf", "ssl/x", true),
+        ("s?l/x/*.conf", "ssl/y", false),
+        ("**/*.conf", "ssl/private/deep", true),
+        ("a*/**/*.conf", "ssl", false),
+        ("a*/**", "ab/c/d", true),
+        ("[a/b]*", "x", true),
+    ] {
+        assert_eq!(way(pattern, directory), is, "{pattern} {directory}");
+    }
+}
+
+#[test]
+fn a_directory_that_the_pattern_does_not_name_may_be_closed() {
+    let folder = folder();
+    let closed = folder.path().join("conf/sub");
+    std::fs::set_permissions(&closed, PermissionsExt::from_mode(0o000)).unwrap();
+    let found = expand(&shown(&folder, "conf/*.toml"));
+    std::fs::set_permissions(&closed, PermissionsExt::from_mode(0o755)).unwrap();
+    assert_eq!(found.unwrap().len(), 2);
+}
