@@ -281,6 +281,8 @@ impl Error {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
     use crate::elf::{MissingLibrary, Rejected};
     use crate::sysroot::Directory;
