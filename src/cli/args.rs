@@ -62,7 +62,7 @@ pub(super) enum Command {
 
 #[derive(Debug, Args)]
 pub(super) struct Verbosity {
-    /// Say nothing but the result, which is the image's name unless --report is given
+    /// Say nothing but the result: of a build the image's name, or the report asked for
     #[arg(
         short,
         long,

@@ -241,3 +241,18 @@ fn the_json_has_its_schema_and_every_part() {
     assert_eq!(document["notices"][1]["name"], "libp.so.3");
     assert_eq!(document["notices"][2]["sonames"][1], "libq.so.1");
 }
+
+#[test]
+fn where_a_library_is_met_first_stands_the_rule_that_found_it() {
+    let mut closure = closure();
+    // The tree goes down into liba before it comes to the app's own request of libz.
+    closure.objects[0].object.needed.reverse();
+    let text = tree(&closure);
+    let lines: Vec<&str> = text
+        .lines()
+        .filter(|line| line.contains("libz.so.1"))
+        .collect();
+    assert!(lines[0].contains("ld.so.cache"), "{text}");
+    assert!(lines[1].contains('↑'), "{text}");
+    assert!(!text.contains("already loaded"), "{text}");
+}

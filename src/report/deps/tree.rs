@@ -7,7 +7,9 @@ use std::path::Path;
 use anstyle::{AnsiColor, Style};
 
 use super::{finding_words, rule_words};
-use crate::elf::{Closure, LoadedObject, MissingLibrary, Notice, ObjectKind, Rejected, Request};
+use crate::elf::{
+    Closure, LoadedObject, MissingLibrary, Notice, ObjectKind, Rejected, Request, Rule,
+};
 
 const STRONG: Style = Style::new().bold();
 const QUIET: Style = Style::new().dimmed();
@@ -161,7 +163,16 @@ fn write_object(text: &mut String, object: &LoadedObject, request: &Request) -> 
     if request.name != object.path {
         write!(text, " {QUIET}→{QUIET:#} {}", path(&object.path))?;
     }
-    let words: Vec<String> = [finding_words(&request.finding), rule_words(&request.rule)]
+    // The tree may meet first the request that came later: what is to be known is who found it.
+    let found = object
+        .requests
+        .iter()
+        .find(|other| other.rule != Rule::AlreadyLoaded);
+    let rule = match &request.rule {
+        Rule::AlreadyLoaded => found.map_or(&request.rule, |found| &found.rule),
+        rule => rule,
+    };
+    let words: Vec<String> = [finding_words(&request.finding), rule_words(rule)]
         .into_iter()
         .flatten()
         .collect();
