@@ -228,3 +228,26 @@ fn a_name_of_a_file_does_not_steer_the_terminal() {
     let written = [stderr(&output), stdout(&output)].concat();
     assert!(written.contains("red") && !written.contains(['\u{1b}', '\u{7}']));
 }
+
+#[test]
+fn an_include_does_not_take_the_place_of_the_app() {
+    let scratch = tempfile::tempdir().unwrap();
+    std::fs::copy(APP, scratch.path().join("app")).unwrap();
+    std::fs::write(scratch.path().join("other"), "text").unwrap();
+    let include = |source: &str| {
+        let include = format!("{source}:{}/app", scratch.path().display());
+        run(
+            scratch.path(),
+            &["./app", "--dry-run", "--include", &include],
+        )
+    };
+    let output = include("other");
+    assert_eq!(output.status.code(), Some(1));
+    let said = stderr(&output);
+    assert!(
+        said.contains("other") && said.contains("the app is there"),
+        "{said}"
+    );
+    let same = include(APP);
+    assert!(same.status.success(), "{}", stderr(&same));
+}

@@ -6,7 +6,9 @@ use super::{Builder, Error};
 use crate::ImagePath;
 use crate::app::{App, check_readable, recognise};
 use crate::elf::{Object, ObjectKind, Root};
-use crate::rootfs::{AssembleError, Content, Entry, EntryKind, Included, Origin, Rootfs};
+use crate::rootfs::{
+    AssembleError, Content, Entry, EntryKind, Included, Origin, Rootfs, same_bytes,
+};
 use crate::sysroot::{Directory, Overlay, Sysroot, trace};
 
 /// Where an app from outside the sysroot stands in the image.
@@ -42,6 +44,9 @@ impl<'a> Input<'a> {
             includes.extend(include.expand()?);
         }
         let (path, outside) = locate(&builder.app, directory)?;
+        if outside.is_none() {
+            keep_app(&path, directory, &includes)?;
+        }
         let system = match upper(directory, &includes, outside.as_ref())? {
             Some(upper) => System::Overlaid(Overlay::new(&upper, directory)),
             None => System::AsIs(directory),
@@ -134,6 +139,33 @@ fn locate(
     let place = ImagePath::new(Path::new(APP_DIRECTORY).join(here.file_name().unwrap_or_default()))
         .map_err(AssembleError::Path)?;
     Ok((place.clone().into(), Some((here, place))))
+}
+
+/// Refuses an include that would take the place of the app in `directory`: the image would
+/// silently run another program.
+fn keep_app(app: &Path, directory: &Directory, includes: &[Included]) -> Result<(), Error> {
+    // What is wrong with the app is said when it is recognised.
+    let Ok(trace) = trace(directory, app) else {
+        return Ok(());
+    };
+    let Ok((own, _)) = directory.content(&trace.target) else {
+        return Ok(());
+    };
+    for included in includes {
+        let place = trace.target == included.path || app == included.path.as_path();
+        if let EntryKind::File(content) = &included.entry.kind
+            && place
+            && !same_bytes(&own, content)?
+        {
+            return Err(AssembleError::Include {
+                path: included.path.clone(),
+                include: included.source.clone(),
+                taken: "the app".to_owned(),
+            }
+            .into());
+        }
+    }
+    Ok(())
 }
 
 /// The tree that stands over the sysroot: included files that are not where they are

@@ -10,6 +10,7 @@ use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub(crate) use include::same_bytes;
 use placement::{APP_DIRECTORY, Placement, is_system};
 
 use super::tree::relative;

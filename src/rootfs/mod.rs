@@ -11,6 +11,7 @@ mod zones;
 use std::borrow::Cow;
 use std::path::PathBuf;
 
+pub(crate) use assemble::same_bytes;
 pub use assemble::{AssembleError, Assembled, Assembly, StripFunction, assemble};
 pub use base::{Base, BaseConfig, BaseError, BaseSummary};
 pub use include::{Include, IncludeError, Included};

@@ -114,7 +114,7 @@ impl Tree<'_> {
     }
 }
 
-fn same_bytes(a: &Content, b: &Content) -> Result<bool, AssembleError> {
+pub(crate) fn same_bytes(a: &Content, b: &Content) -> Result<bool, AssembleError> {
     const BLOCK: usize = 64 << 10;
     if a.is_same(b) || a.size() != b.size() {
         return Ok(a.is_same(b));
