@@ -67,15 +67,24 @@ impl Tree<'_> {
     }
 
     /// Whether an entry for a path that is taken is welcome: it replaces a file of the base, or
-    /// has the bytes of what is there.
+    /// has the bytes of what is there, or of what the link there leads to.
     fn settle(
         &mut self,
         at: &ImagePath,
         entry: Entry,
         first: Origin,
     ) -> Result<bool, AssembleError> {
-        if let (Some(EntryKind::File(there)), EntryKind::File(new)) =
-            (self.rootfs.get(at).map(|entry| &entry.kind), &entry.kind)
+        // A library that was included by the name of a link is found through the link: the file
+        // that the include means is at its end.
+        let there = match self.rootfs.get(at).map(|entry| &entry.kind) {
+            Some(EntryKind::Symlink(_)) if first != Origin::Base => self
+                .rootfs
+                .follow(at.as_path())
+                .and_then(|target| self.rootfs.get(&target))
+                .map(|entry| &entry.kind),
+            other => other,
+        };
+        if let (Some(EntryKind::File(there)), EntryKind::File(new)) = (there, &entry.kind)
             && same_bytes(there, new)?
         {
             return Ok(true);

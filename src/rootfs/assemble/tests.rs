@@ -531,6 +531,25 @@ fn an_include_with_the_bytes_that_are_there_is_welcome() {
 }
 
 #[test]
+fn a_library_may_be_included_by_the_name_of_its_link() {
+    let mut system = System::new(
+        &["/usr/bin/app", "/lib/libz.so.1.2"],
+        &[("/lib/libz.so.1", "libz.so.1.2")],
+    );
+    root_app(&mut system, "/usr/bin/app");
+    system.loaded(&["/lib/libz.so.1"], None, "/lib/libz.so.1", Rule::Path);
+    system.include("/lib/libz.so.1", "/lib/libz.so.1.2");
+    let assembled = system.assemble("/usr/bin/app");
+    assert!(matches!(
+        entry(&assembled, "/lib/libz.so.1").unwrap().kind,
+        EntryKind::Symlink(_)
+    ));
+    system.includes.clear();
+    system.include("/lib/libz.so.1", "other");
+    assert!(system.try_assemble("/usr/bin/app").is_err());
+}
+
+#[test]
 fn stripped_objects_are_smaller_and_failures_are_told() {
     let mut system = System::new(&["/usr/bin/app", "/usr/lib/libx.so"], &[]);
     root_app(&mut system, "/usr/bin/app");
