@@ -206,12 +206,20 @@ impl Session<'_> {
             return;
         }
         let (file, index) = (program.file, program.index);
-        let imports = self.imports(file);
-        let imported = |wanted: &str| imports.undefined().any(|name| name == wanted.as_bytes());
-        if imported("dlopen") || imported("dlmopen") {
+        // The program may call `dlopen` itself, or through a library (`g_module_open`).
+        let opens = |import: &[u8]| {
+            ["dlopen", "dlmopen"]
+                .into_iter()
+                .find(|name| import == name.as_bytes())
+        };
+        if self.importer(process, opens).is_some() {
             self.literal_hints(process, file, index);
         }
-        if process.interpreter.flavour == Flavour::Glibc && imported("iconv_open") {
+        let converts = self
+            .imports(file)
+            .undefined()
+            .any(|name| name == b"iconv_open");
+        if process.interpreter.flavour == Flavour::Glibc && converts {
             self.conversion_hint(process, index);
         }
     }

@@ -149,6 +149,26 @@ fn a_name_in_the_data_of_a_program_that_imports_dlopen_is_a_hint() {
 }
 
 #[test]
+fn a_name_is_a_hint_also_when_a_library_opens_it_for_the_program() {
+    let shop = Workshop::new();
+    shop.library("lib/libhint.so.2", &[]);
+    shop.library_from(
+        "lib/libopener.so",
+        "extern void *dlopen(const char *, int);\n\
+         void *module_open(const char *name) { return dlopen(name, 1); }\n",
+        &["-Wl,-soname,libopener.so"],
+    );
+    let source = "extern void *module_open(const char *);\n\
+                  int main(void) { return !module_open(\"libhint.so.2\"); }\n";
+    let app = shop.program_from("app", source, &["{}/lib/libopener.so", "-Wl,-rpath,{}/lib"]);
+    let notices = shop.agrees(&app).notices;
+    assert!(
+        matches!(&notices[..], [Notice::Hint { name, .. }] if name == "libhint.so.2"),
+        "{notices:?}"
+    );
+}
+
+#[test]
 fn plugins_and_names_given_by_the_user_have_the_program_as_their_loader() {
     let shop = Workshop::new();
     shop.library("lib/libdep.so", &[]);
