@@ -82,13 +82,13 @@ pub enum IncludeError {
     )]
     NeedsDestination(PathBuf),
     /// SRC is not there.
-    #[error("--include {}: there is no such file or directory", .0.display())]
+    #[error("--include {}: there is no such file or directory on this machine; correct SRC (the path in the image comes after the colon)", .0.display())]
     Missing(PathBuf),
     /// Links in SRC form a loop.
-    #[error("--include {}: too many levels of symbolic links (a loop?)", .0.display())]
+    #[error("--include {}: its symbolic links lead in a circle; `namei -l` shows them", .0.display())]
     Loop(PathBuf),
     /// No file matches.
-    #[error("--include {}: no file matches the pattern below {}", .pattern.display(), .below.display())]
+    #[error("--include {}: no file matches the pattern below {}; correct it, or leave it out", .pattern.display(), .below.display())]
     NoMatch {
         /// The pattern.
         pattern: PathBuf,
@@ -96,7 +96,7 @@ pub enum IncludeError {
         below: PathBuf,
     },
     /// The pattern is none.
-    #[error("--include {}: {source}", .pattern.display())]
+    #[error("--include {}: {source}; write it as in glob(7), where [[] stands for a bracket", .pattern.display())]
     Pattern {
         /// The pattern.
         pattern: PathBuf,
@@ -114,7 +114,7 @@ pub enum IncludeError {
         what: &'static str,
     },
     /// A file cannot be read.
-    #[error("--include: cannot read {}: {source}", .path.display())]
+    #[error("--include: cannot read {}: {source}; make it readable, or leave it out with a narrower path or pattern", .path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,

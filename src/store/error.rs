@@ -155,7 +155,7 @@ pub enum StoreError {
         parent: PathBuf,
     },
     /// The output exists and is something else.
-    #[error("cannot write {wanted} to {}: it is {found}; remove it or choose another output with -o", path.display())]
+    #[error("cannot write {wanted} to {}: it is {found}; {}", path.display(), instead(found))]
     OutputTaken {
         /// The output.
         path: PathBuf,
@@ -236,7 +236,18 @@ fn explain(error: &io::Error) -> String {
             "permission denied: check its owner and mode, and those of the directories above it"
                 .into()
         }
+        Some(Errno::NOTDIR) => "a part of the path is a file, not a directory".into(),
         _ => error.to_string(),
+    }
+}
+
+/// What to do about an output that is something else. Nobody is told to remove a directory:
+/// it may be a home or the root.
+fn instead(found: &str) -> &'static str {
+    if found.starts_with("a directory") {
+        "choose another output with -o"
+    } else {
+        "remove it or choose another output with -o"
     }
 }
 

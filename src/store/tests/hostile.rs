@@ -52,7 +52,7 @@ fn an_output_that_cannot_be_is_refused_before_anything_is_packed() {
     assert_eq!(
         layout("sub"),
         format!(
-            "cannot write an OCI layout to {shown}/sub: it is a directory that is no OCI layout (it has x){remove}"
+            "cannot write an OCI layout to {shown}/sub: it is a directory that is no OCI layout (it has x); choose another output with -o"
         )
     );
     assert_eq!(
@@ -70,7 +70,9 @@ fn an_output_that_cannot_be_is_refused_before_anything_is_packed() {
     assert!(layout("file/x").contains("file"), "{}", layout("file/x"));
     assert_eq!(
         archive("sub"),
-        format!("cannot write an OCI archive to {shown}/sub: it is a directory{remove}")
+        format!(
+            "cannot write an OCI archive to {shown}/sub: it is a directory; choose another output with -o"
+        )
     );
     assert_eq!(
         archive("file"),
