@@ -9,7 +9,7 @@ use super::Error;
 use super::input::Input;
 use crate::ImagePath;
 use crate::elf::{Closure, LoadedObject, Resolver, Root, resolve};
-use crate::rootfs::{Assembled, Rootfs};
+use crate::rootfs::{Assembled, Origin, Rootfs};
 use crate::sysroot::trace;
 
 /// How the closure inside the image differs from the one on the system.
@@ -80,11 +80,18 @@ pub(super) fn same_closure(
             .collect()
     };
     let found: BTreeSet<ImagePath> = files(&inside.objects);
-    let expected: BTreeSet<ImagePath> = closure
+    let mut expected: BTreeSet<ImagePath> = closure
         .objects
         .iter()
         .map(|object| places.of(&object.trace.target))
         .collect();
+    // An include that is a further name of such a file is a file of its own in its layer.
+    let is_included = |path: &ImagePath| {
+        (assembled.rootfs.get(path)).is_some_and(|entry| entry.origin == Origin::Include)
+    };
+    let copies = closure.objects.iter().flat_map(|object| &object.aliases);
+    let copies = copies.map(|(_, trace)| places.of(&trace.target));
+    expected.extend(copies.filter(|path| is_included(path) && found.contains(path)));
     differences.extend(
         expected
             .difference(&found)

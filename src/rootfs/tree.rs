@@ -228,8 +228,8 @@ impl Rootfs {
             .flatten()
     }
 
-    /// Makes files of one origin that are one file on this machine (device and inode) hard
-    /// links to the first of them.
+    /// Makes files of one layer that are one file on this machine (device and inode) hard
+    /// links to the first of them. The app and what is included always share their layer.
     pub(super) fn link_same_files(&mut self) {
         let mut first: HashMap<(Origin, u64, u64, u32), ImagePath> = HashMap::new();
         for (path, entry) in &mut self.entries {
@@ -237,7 +237,7 @@ impl Rootfs {
                 continue;
             };
             let key = (
-                entry.origin,
+                entry.origin.min(Origin::App),
                 facts.identity.device,
                 facts.identity.inode,
                 entry.mode,

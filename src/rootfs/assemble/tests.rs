@@ -12,6 +12,7 @@ use crate::elf::{
     ByteOrder, Class, Finding, Flavour, LoadedObject, Loader, Machine, Object, ObjectKind, Request,
     Rule,
 };
+use crate::rootfs::Include;
 use crate::sysroot::Directory;
 
 const MACHINE: Machine = Machine {
@@ -479,6 +480,21 @@ fn one_file_under_two_names_is_packed_once() {
     assert_eq!(
         entry(&assembled, "/usr/lib/libb.so").unwrap().kind,
         EntryKind::HardLink(ImagePath::new("/usr/lib/liba.so").unwrap())
+    );
+}
+
+#[test]
+fn an_include_that_is_a_further_name_of_the_app_is_packed_once() {
+    let mut system = System::new(&["/usr/bin/app"], &[]);
+    let bin = system.root.path().join("usr/bin");
+    std::fs::hard_link(bin.join("app"), bin.join("app5")).unwrap();
+    root_app(&mut system, "/usr/bin/app");
+    let include = format!("{}:/usr/bin/app5", bin.join("app5").display());
+    system.includes = Include::parse(&include).unwrap().expand().unwrap();
+    let assembled = system.assemble("/usr/bin/app");
+    assert_eq!(
+        entry(&assembled, "/usr/bin/app5").unwrap().kind,
+        EntryKind::HardLink(ImagePath::new("/usr/bin/app").unwrap())
     );
 }
 
