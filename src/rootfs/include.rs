@@ -403,6 +403,11 @@ impl<'a> Tree<'a> {
                 "{at} keeps the mode {mode:04o} of {} and is owned by root: only root can read it in the container",
                 source.display()
             ))
+        } else if kind.is_dir() && mode & 0o001 == 0 {
+            Some(format!(
+                "{at} keeps the mode {mode:04o} of {} and is owned by root: only root can reach what is in it in the container",
+                source.display()
+            ))
         } else {
             None
         };

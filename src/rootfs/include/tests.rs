@@ -186,6 +186,16 @@ fn setuid_and_setgid_bits_are_dropped_with_a_notice() {
 }
 
 #[test]
+fn a_directory_that_only_root_can_enter_is_told_of() {
+    let folder = folder();
+    let closed = folder.path().join("conf/sub");
+    std::fs::set_permissions(&closed, PermissionsExt::from_mode(0o750)).unwrap();
+    let found = expand(&shown(&folder, "conf/sub")).unwrap();
+    assert!(found[0].notice.as_ref().unwrap().contains("0750"));
+    assert_eq!(found[1].notice, None);
+}
+
+#[test]
 fn a_pattern_looks_only_into_directories_that_it_leads_to() {
     let way =
         |pattern: &str, directory: &str| Way::of(Path::new(pattern)).leads_into(directory.as_ref());
