@@ -192,6 +192,10 @@ impl Place {
                 let parent = path.parent().unwrap_or(directory).to_path_buf();
                 Ok((load(&path)?, Self::Directory(parent)))
             }
+            _ if name == "none" => Err(document.invalid(
+                Some(extends.span()),
+                "none has nothing that could be extended; leave `extends` out".to_owned(),
+            )),
             _ => match embedded(name) {
                 Ok(parent) => Ok((parent, Self::Embedded)),
                 Err(error @ BaseError::Unknown { .. }) => {

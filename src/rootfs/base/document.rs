@@ -79,7 +79,7 @@ pub(super) enum ZoneWord {
 #[serde(deny_unknown_fields)]
 pub(super) struct Directory {
     pub(super) path: BasePath,
-    pub(super) mode: Option<Mode>,
+    pub(super) mode: Option<Spanned<Mode>>,
     pub(super) owner: Option<Spanned<String>>,
 }
 
@@ -89,7 +89,7 @@ pub(super) struct File {
     pub(super) path: BasePath,
     pub(super) content: Option<String>,
     pub(super) source: Option<Spanned<String>>,
-    pub(super) mode: Option<Mode>,
+    pub(super) mode: Option<Spanned<Mode>>,
     pub(super) owner: Option<Spanned<String>>,
 }
 
@@ -211,6 +211,8 @@ impl Document {
                 return Err(self.invalid(Some(group.span()), fault));
             }
         }
+        self.check_names()?;
+        self.check_modes()?;
         for link in &self.symlinks {
             if link.target.is_empty() || link.target.contains('\0') {
                 let message = format!("{} needs a target that is a path", link.path.image());
@@ -218,6 +220,38 @@ impl Document {
             }
         }
         self.check_paths()
+    }
+
+    fn check_names(&self) -> Result<(), BaseError> {
+        let users = self.users.iter().map(|user| {
+            let name = &user.get_ref().name;
+            ("user", name, user.span())
+        });
+        let groups = self.groups.iter().map(|group| {
+            let name = &group.get_ref().name;
+            ("group", name, group.span())
+        });
+        let mut seen = std::collections::BTreeSet::new();
+        for (what, name, span) in users.chain(groups) {
+            if !seen.insert((what, name)) {
+                return Err(self.invalid(Some(span), format!("the {what} {name} is there twice")));
+            }
+        }
+        Ok(())
+    }
+
+    /// `755` is 0o1363: a number without `0o` is a slip.
+    fn check_modes(&self) -> Result<(), BaseError> {
+        let modes = (self.directories.iter().map(|entry| &entry.mode))
+            .chain(self.files.iter().map(|entry| &entry.mode));
+        for mode in modes.flatten() {
+            let written = self.text.get(mode.span()).unwrap_or("0");
+            if !written.starts_with('0') {
+                let message = format!("the mode {written} is decimal; write it in octal, as 0o755");
+                return Err(self.invalid(Some(mode.span()), message));
+            }
+        }
+        Ok(())
     }
 
     fn check_paths(&self) -> Result<(), BaseError> {

@@ -122,7 +122,13 @@ impl<'a> Plan<'a> {
     ) -> Result<(Entry, Range<usize>), BaseError> {
         let (mut entry, path, owner) = match item {
             Item::Directory(directory) => (
-                Entry::directory(directory.mode.map_or(0o755, |mode| mode.0), Origin::Base),
+                Entry::directory(
+                    directory
+                        .mode
+                        .as_ref()
+                        .map_or(0o755, |mode| mode.get_ref().0),
+                    Origin::Base,
+                ),
                 &directory.path,
                 &directory.owner,
             ),
@@ -138,7 +144,7 @@ impl<'a> Plan<'a> {
                         return Err(document.invalid(Some(file.path.span()), message));
                     }
                 };
-                let mode = file.mode.map_or(0o644, |mode| mode.0);
+                let mode = file.mode.as_ref().map_or(0o644, |mode| mode.get_ref().0);
                 (
                     Entry::file(Content::Bytes(content), mode, Origin::Base),
                     &file.path,

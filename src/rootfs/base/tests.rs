@@ -182,6 +182,7 @@ fn a_fault_is_told_with_its_line_and_with_what_was_possible() {
             with("extends = \"debian\"\n"),
             &["mine.toml:3", "debian", "static", "none"],
         ),
+        (with("extends = \"none\"\n"), &["mine.toml:3", "leave"]),
         (with("certificates = \"x\"\n"), &["mine.toml:3", "mozilla"]),
         (with("zones = \"x\"\n"), &["mine.toml:3", "all"]),
         (with("zones = [\"Berlin\"]\n"), &["Berlin", "Europe/Berlin"]),
@@ -208,6 +209,16 @@ fn a_fault_is_told_with_its_line_and_with_what_was_possible() {
         (
             with("[[directories]]\npath = \"/a\"\n[[symlinks]]\npath = \"/a\"\ntarget = \"b\"\n"),
             &["mine.toml:6", "twice"],
+        ),
+        (
+            with("[[directories]]\npath = \"/a\"\nmode = 755\n"),
+            &["mine.toml:5", "decimal", "0o755"],
+        ),
+        (
+            with(
+                "[[users]]\nname = \"a\"\nuid = 1\ngid = 1\nhome = \"/\"\n[[users]]\nname = \"a\"\nuid = 2\ngid = 2\nhome = \"/\"\n",
+            ),
+            &["mine.toml:8", "user a", "twice"],
         ),
         (
             with("[[users]]\nname = \"a:b\"\nuid = 1\ngid = 1\nhome = \"/\"\n"),
