@@ -43,7 +43,7 @@ pub(super) fn run(arguments: Build, terminal: &Terminal) -> anyhow::Result<ExitC
     }
     let built = plan.write(&output)?;
     if let Some(reason) = cache.as_ref().and_then(Cache::degraded) {
-        terminal.detail(&format!("the cache was not used: {reason}"));
+        terminal.warn(&reason);
     }
     terminal.built(&built, &output);
     if arguments.timings || terminal.is_verbose() {

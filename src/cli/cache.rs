@@ -14,20 +14,25 @@ pub(super) fn run(arguments: &CacheArguments, terminal: &Terminal) -> anyhow::Re
     let cache = open()?;
     match &arguments.action {
         None | Some(CacheAction::Show) => terminal.result(&shown(
-            &cache.summary().context("the cache cannot be read")?,
+            &cache.summary().with_context(|| failed(&cache, "read"))?,
         ))?,
         Some(CacheAction::Prune { keep }) => {
             let freed = cache
                 .prune(keep.bytes())
-                .context("the cache cannot be pruned")?;
+                .with_context(|| failed(&cache, "pruned"))?;
             terminal.result(&format!("freed {}\n", human(freed.bytes)))?;
         }
         Some(CacheAction::Clear) => {
-            let freed = cache.clear().context("the cache cannot be cleared")?;
+            let freed = cache.clear().with_context(|| failed(&cache, "cleared"))?;
             terminal.result(&format!("freed {}\n", human(freed.bytes)))?;
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn failed(cache: &Cache, what: &str) -> String {
+    let directory = cache.directory().display();
+    format!("the cache in {directory} cannot be {what}")
 }
 
 /// The cache in its usual place.

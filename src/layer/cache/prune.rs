@@ -102,14 +102,25 @@ impl Cache {
     /// When a file cannot be removed.
     pub fn clear(&self) -> io::Result<Pruned> {
         let held = self.summary()?;
-        // Only what is the cache's own: the directory may be one that the user chose.
-        match fs::remove_dir_all(self.root()) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(Pruned {
-                files: held.members + held.layers,
-                bytes: held.bytes,
-            }),
+        // Only what is the cache's own: the directory may be one that the user chose. Set
+        // aside first: a build that is at work may not fill it again meanwhile.
+        let gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+        let aside = match tempfile::Builder::new()
+            .prefix(ASIDE)
+            .tempdir_in(&self.directory)
+        {
+            Err(error) if gone(&error) => return Ok(Pruned::default()),
+            other => other?,
+        };
+        match fs::rename(self.root(), aside.path().join("cleared")) {
+            Err(error) if gone(&error) => return Ok(Pruned::default()),
+            other => other?,
         }
+        aside.close()?;
+        Ok(Pruned {
+            files: held.members + held.layers,
+            bytes: held.bytes,
+        })
     }
 
     /// Keeps the limit after a build, now and then.

@@ -346,6 +346,26 @@ fn a_cache_that_was_never_written_is_empty_and_not_made() {
 }
 
 #[test]
+fn a_cache_is_cleared_while_builds_fill_it() {
+    let (directory, cache) = new_cache();
+    let expected = tree().pack(GZIP, 1);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            let (expected, place) = (&expected, directory.path().join("cache"));
+            scope.spawn(move || {
+                for _ in 0..5 {
+                    let cache = Cache::open(&place, Cache::DEFAULT_LIMIT);
+                    assert!(tree().pack_with(&packer(GZIP, 2, Some(&cache))).unwrap() == *expected);
+                }
+            });
+        }
+        for _ in 0..50 {
+            cache.clear().unwrap();
+        }
+    });
+}
+
+#[test]
 fn builds_at_once_share_a_cache() {
     let (directory, _) = new_cache();
     let expected = tree().pack(GZIP, 1);
