@@ -19,12 +19,13 @@ use super::pack::PackError;
 use super::source::Source;
 use super::tar::{Member, Piece, Placed, Plan};
 
-/// More threads than this gain nothing: the diff_id is one hash over everything, and
-/// this many compressors are as fast as it.
-const MAX_THREADS: usize = 16;
+/// Each thread takes 2 to 3 MiB; with more than this the peak would be over 64 MiB, on a
+/// machine with many cores by default. zstd is by then as fast as the diff_id, which is one
+/// hash over everything.
+const MAX_THREADS: usize = 10;
 
 /// Members that may be under way at once, whatever the number of threads: with the
-/// buffers and compressors of eight threads less than 64 MiB.
+/// buffers and compressors of ten threads less than 64 MiB.
 const MAX_UNDER_WAY: usize = 16;
 
 /// What a buffer may hold at most, about: a chunk and the bound on its compressed form.
