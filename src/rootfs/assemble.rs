@@ -366,24 +366,31 @@ impl<'a> Tree<'a> {
                 path: from.clone(),
                 source,
             })?;
-        let mode = self.usable_mode(&from, found);
+        let moved = matches!(self.placement, Placement::Moved { .. })
+            && self.placement.image_path(source).as_ref() == Some(&at);
+        let mode = self.usable_mode(&from, found, moved);
         self.insert(at.clone(), Entry::file(content, mode, origin), &from)?;
         self.placements.insert(at, source.clone());
         Ok(())
     }
 
-    /// The mode without special bits, and such that the image's user can use the file.
-    fn usable_mode(&mut self, file: &Path, found: u32) -> u32 {
+    /// The mode without special bits, and such that the image's user can use the file. Of a
+    /// file that was moved only whether it is executable matters, not who built it with
+    /// which umask.
+    fn usable_mode(&mut self, file: &Path, found: u32, moved: bool) -> u32 {
         let kept = found & 0o777;
-        let owner = (found >> 6) & 0o5;
-        let mode = kept | owner;
+        let mode = match (moved, found & 0o111) {
+            (false, _) => kept | (found >> 6) & 0o5,
+            (true, 0) => 0o644,
+            (true, _) => 0o755,
+        };
         if found & 0o6000 != 0 {
             self.notices.push(format!(
                 "the setuid and setgid bits of {} were dropped",
                 file.display()
             ));
         }
-        if mode != kept {
+        if mode & !kept & 0o005 != 0 {
             self.notices.push(format!(
                 "{} is {kept:04o} here and {mode:04o} in the image, where a user that is not its owner runs it",
                 file.display()

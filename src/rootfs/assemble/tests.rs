@@ -465,6 +465,23 @@ fn special_bits_go_and_private_files_become_usable_each_with_a_notice() {
 }
 
 #[test]
+fn the_umask_of_a_build_does_not_show_in_what_was_moved() {
+    for (app, library) in [(0o755, 0o644), (0o775, 0o664), (0o700, 0o600)] {
+        let mut system = System::new(&["/b/app", "/b/libx.so"], &[]);
+        system.chmod("/b/app", app);
+        system.chmod("/b/libx.so", library);
+        root_app(&mut system, "/b/app");
+        let names = ["/b/libx.so"];
+        system.loaded(&names, Some(0), "libx.so", origin_of(0, "$ORIGIN"));
+        let assembled = system.assemble("/b/app");
+        let mode = |path| entry(&assembled, path).unwrap().mode;
+        assert_eq!((mode("/app/app"), mode("/app/libx.so")), (0o755, 0o644));
+        let private = if app == 0o700 { 2 } else { 0 };
+        assert_eq!(assembled.notices.len(), private, "{app:o}");
+    }
+}
+
+#[test]
 fn one_file_under_two_names_is_packed_once() {
     let mut system = System::new(&["/usr/bin/app", "/usr/lib/liba.so"], &[]);
     let lib = system.root.path().join("usr/lib");
