@@ -17,7 +17,7 @@ use crate::store::Destination;
 pub(super) fn run(arguments: Build, terminal: &Terminal) -> anyhow::Result<ExitCode> {
     let against = report::Against::read(&arguments.against, arguments.platform.as_ref())?;
     let builder = builder(&arguments)?;
-    let destination = destination(&arguments, &builder);
+    let destination = destination(&arguments, &builder)?;
     destination.name(&arguments.tag).map_err(Usage::of)?;
     let plan = terminal.timed("plan", || builder.plan())?;
     terminal.plan(&plan);
@@ -152,19 +152,31 @@ fn source_date_epoch() -> anyhow::Result<u64> {
     }
 }
 
-fn destination(arguments: &Build, builder: &Builder) -> Destination {
+fn destination(arguments: &Build, builder: &Builder) -> Result<Destination, Usage> {
+    const COMPRESSED: [&str; 4] = [".tar.gz", ".tgz", ".tar.zst", ".tar.xz"];
+    if let Some(path) = &arguments.output
+        && let name = path.to_string_lossy().to_ascii_lowercase()
+        && COMPRESSED.iter().any(|end| name.ends_with(end))
+    {
+        return Err(Usage(format!(
+            "cannot write {}: an archive is not compressed as a whole, its layers are; give a name in .tar",
+            path.display()
+        )));
+    }
     let default = |extension: &str| PathBuf::from(format!("{}.{extension}", builder.title()));
-    match (arguments.format, &arguments.output) {
+    Ok(match (arguments.format, &arguments.output) {
         (Format::DockerArchive, Some(path)) => Destination::DockerArchive(path.clone()),
         (Format::DockerArchive, None) => Destination::DockerArchive(default("tar")),
         (Format::Oci, Some(path))
-            if path.extension().is_some_and(|extension| extension == "tar") =>
+            if path
+                .extension()
+                .is_some_and(|extension| extension.eq_ignore_ascii_case("tar")) =>
         {
             Destination::OciArchive(path.clone())
         }
         (Format::Oci, Some(path)) => Destination::Layout(path.clone()),
         (Format::Oci, None) => Destination::Layout(default("oci")),
-    }
+    })
 }
 
 /// The cache, unless it is switched off or cannot be used; a build goes on without it.
