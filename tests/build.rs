@@ -393,6 +393,7 @@ fn an_image_over_its_budget_is_not_written_and_says_what_is_big() {
     let outcome = place.run(&["./hello", "--max-size", "10kB"]);
     assert_eq!(outcome.code, 3);
     assert!(outcome.stderr.contains("libc"), "{}", outcome.stderr);
+    assert!(outcome.stdout.contains("libc"), "{}", outcome.stdout);
     assert!(!place.path("hello.oci").exists());
     assert_eq!(place.run(&["./hello", "--max-size", "1GB"]).code, 0);
     assert_eq!(
@@ -401,6 +402,25 @@ fn an_image_over_its_budget_is_not_written_and_says_what_is_big() {
             .code,
         3
     );
+}
+
+#[test]
+fn a_damaged_layer_is_replaced_by_one_that_is_packed_anew() {
+    let place = Place::new();
+    place.hello();
+    place.build(&["./hello"]);
+    let layer = fs::read_dir(place.path("hello.oci/blobs/sha256"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .max_by_key(|path| path.metadata().unwrap().len())
+        .unwrap();
+    let mut bytes = fs::read(&layer).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::remove_file(&layer).unwrap();
+    fs::write(&layer, bytes).unwrap();
+    place.build(&["./hello", "--no-cache"]);
+    place.source("hello.oci");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::app::AppError;
 use crate::elf::{Closure, Finding, ResolveError};
 use crate::image::Platform;
 use crate::layer::PackError;
-use crate::report::{Excess, ReportError};
+use crate::report::{Excess, Report, ReportError};
 use crate::rootfs::{AssembleError, BaseError, IncludeError};
 use crate::store::StoreError;
 use crate::sysroot::Sysroot;
@@ -92,8 +92,13 @@ pub enum Error {
     #[error("inside the image the loader would not find what it finds here:\n{}Nothing was written. A library in a place of its own can be named with --library-path DIR or brought with --include", lines(.0))]
     NotReproduced(Vec<Difference>),
     /// The image is larger than `--max-size` allows.
-    #[error("{0}")]
-    OverBudget(Box<Excess>),
+    #[error("{excess}")]
+    OverBudget {
+        /// By how much, and what weighs most.
+        excess: Box<Excess>,
+        /// The report of the image that was not written.
+        report: Box<Report>,
+    },
 }
 
 fn lines(items: &[impl fmt::Display]) -> String {
@@ -269,21 +274,9 @@ impl Missing {
 
 impl std::error::Error for Unresolved {}
 
-impl Error {
-    /// The exit code for this error: 3 when a size budget is exceeded, else 1.
-    pub fn exit_code(&self) -> u8 {
-        match self {
-            Self::OverBudget(_) => 3,
-            _ => 1,
-        }
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
     use crate::elf::{MissingLibrary, Rejected};
     use crate::sysroot::Directory;

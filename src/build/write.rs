@@ -185,7 +185,10 @@ impl Plan {
             .as_ref()
             .and_then(|budget| report.over(budget))
         {
-            return Err(Error::OverBudget(Box::new(excess)));
+            return Err(Error::OverBudget {
+                excess: Box::new(excess),
+                report: Box::new(report),
+            });
         }
         timed(output.observer, Phase::Commit, 0, || {
             writer.commit(&image, blobs, Some(&output.tag))

@@ -7,7 +7,7 @@ use anyhow::Context;
 
 use super::args::{Build, Format, Layers, ReportForm, Search};
 use super::terminal::{Terminal, harmless};
-use super::{Usage, report};
+use super::{OVER_BUDGET, Usage, report};
 use crate::build::{Builder, LayerSplit, Output, Plan};
 use crate::layer::Cache;
 use crate::rootfs::Base;
@@ -41,7 +41,18 @@ pub(super) fn run(arguments: Build, terminal: &Terminal) -> anyhow::Result<ExitC
     if let Some(threads) = arguments.threads {
         output.threads = threads;
     }
-    let built = plan.write(&output)?;
+    let form = arguments.report.unwrap_or(ReportForm::Table);
+    let built = match plan.write(&output) {
+        Err(crate::Error::OverBudget { excess, report }) => {
+            // Whoever is told that it is too large wants to see why.
+            if !terminal.is_quiet() || arguments.report.is_some() {
+                report::show(*report, &against, form, terminal)?;
+            }
+            terminal.error(&anyhow::anyhow!("{excess}; nothing was written"));
+            return Ok(ExitCode::from(OVER_BUDGET));
+        }
+        result => result?,
+    };
     if let Some(reason) = cache.as_ref().and_then(Cache::degraded) {
         terminal.warn(&reason);
     }
@@ -52,10 +63,7 @@ pub(super) fn run(arguments: Build, terminal: &Terminal) -> anyhow::Result<ExitC
     match arguments.report {
         // A form that was asked for is the result.
         None if terminal.is_quiet() => terminal.result(&format!("{}\n", output.reference()))?,
-        form => {
-            let form = form.unwrap_or(ReportForm::Table);
-            report::show(built.report, &against, form, terminal)?;
-        }
+        _ => report::show(built.report, &against, form, terminal)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -141,14 +149,22 @@ fn command_line(text: &str) -> anyhow::Result<Vec<String>> {
     Ok(words)
 }
 
+/// The end of the year 9999: RFC 3339 has four digits for a year.
+const LAST_SECOND: u64 = 253_402_300_799;
+
 fn source_date_epoch() -> anyhow::Result<u64> {
     match std::env::var_os("SOURCE_DATE_EPOCH") {
         None => Ok(0),
-        Some(value) => value.to_str().and_then(|text| text.trim().parse().ok()).with_context(|| {
-            format!(
-                "SOURCE_DATE_EPOCH is {value:?}: a number of seconds since 1970 is expected; unset it for 1970-01-01"
-            )
-        }),
+        Some(value) => value
+            .to_str()
+            .and_then(|text| text.trim().parse().ok())
+            .filter(|seconds| *seconds <= LAST_SECOND)
+            .with_context(|| {
+                format!(
+                    "SOURCE_DATE_EPOCH is {value:?}: a number of seconds since 1970 is expected, \
+                     in a year of four digits; unset it for 1970-01-01"
+                )
+            }),
     }
 }
 

@@ -41,6 +41,9 @@ fn completions(shell: clap_complete::Shell, terminal: &Terminal) -> anyhow::Resu
     Ok(ExitCode::SUCCESS)
 }
 
+/// The exit code for an image that is larger than `--max-size` allows.
+const OVER_BUDGET: u8 = 3;
+
 /// An argument that is wrong by itself, whatever is on the disk.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -58,11 +61,7 @@ fn ended(result: anyhow::Result<ExitCode>, terminal: &Terminal) -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             terminal.error(&error);
-            ExitCode::from(match error.downcast_ref::<crate::Error>() {
-                Some(error) => error.exit_code(),
-                None if error.is::<Usage>() => 2,
-                None => 1,
-            })
+            ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })
         }
     }
 }

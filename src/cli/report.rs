@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::Usage;
 use super::args::{ReportArguments, ReportForm};
 use super::terminal::Terminal;
+use super::{OVER_BUDGET, Usage};
 use crate::image::Platform;
 use crate::report::{Diff, Json, Markdown, Renderer, Report, SlimBases};
 use crate::store::{self, Reference, Source};
@@ -20,7 +20,10 @@ pub(super) fn run(arguments: &ReportArguments, terminal: &Terminal) -> anyhow::R
         .and_then(|budget| report.over(budget));
     show(report, &against, arguments.report, terminal)?;
     match excess {
-        Some(excess) => Err(crate::Error::OverBudget(Box::new(excess)).into()),
+        Some(excess) => {
+            terminal.error(&anyhow::anyhow!("{excess}"));
+            Ok(ExitCode::from(OVER_BUDGET))
+        }
         None => Ok(ExitCode::SUCCESS),
     }
 }

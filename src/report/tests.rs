@@ -151,7 +151,7 @@ slim base             compressed         unpacked         recorded    has
 alpine:3.24.2             3.8 MB   2.4×    8.4 MB   2.1×  2026-09-17  shell, apk
 debian:bookworm-slim     28.2 MB  17.5×   74.8 MB  18.9×  2026-09-19  shell, apt
 ubuntu:24.04             29.8 MB  18.4×   unknown         2026-09-11  shell, apt
-gcr.io…stroless/base     unknown          unknown         unknown
+distroless/base          unknown          unknown         unknown
 gcr.io/distroless/base: published as 16.9MB
 
 "#]]
@@ -191,7 +191,7 @@ slim base            compressed         unpacked  recorded
 alpine:3.24.2            3.8 MB   2.4×    8.4 MB  2026-09-17
 debian…ookworm-slim     28.2 MB  17.5×   74.8 MB  2026-09-19
 ubuntu:24.04            29.8 MB  18.4×   unknown  2026-09-11
-gcr.io…troless/base     unknown          unknown  unknown
+distroless/base         unknown          unknown  unknown
 gcr.io/distroless/base: published as 16.9MB
 
 "#]]

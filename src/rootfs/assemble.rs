@@ -285,7 +285,7 @@ impl<'a> Tree<'a> {
         if matches!(self.placement, Placement::Moved { .. }) {
             for path in leaks {
                 self.notices.push(format!(
-                    "{} keeps its path in the image: it is found by a fixed path, not through $ORIGIN",
+                    "{} keeps its path in the image: it is found by a fixed path or --library-path, not relative to the app",
                     path.display()
                 ));
             }

@@ -164,9 +164,19 @@ struct Placed {
 }
 
 impl Placed {
-    fn place(&mut self, content: Content<'_>, digest: &Digest) -> Result<(), StoreError> {
+    /// Places a blob that was there before the commit.
+    fn keep_old(&mut self, content: Content<'_>, digest: &Digest) -> Result<(), StoreError> {
         let name = digest.hex();
         if content.place(&self.names, &name)? {
+            self.new.push(name);
+        }
+        Ok(())
+    }
+
+    /// Places a blob that was made for it.
+    fn place(&mut self, content: Content<'_>, digest: &Digest) -> Result<(), StoreError> {
+        let name = digest.hex();
+        if content.place_or_repair(&self.names, &name)? {
             self.new.push(name);
         }
         Ok(())
@@ -201,7 +211,7 @@ fn place_blobs(
         let held = writer.held.lock().unwrap_or_else(PoisonError::into_inner);
         match (blobs.get(&layer.digest), held.get(&layer.digest)) {
             (Some(blob), _) => placed.place(blob.content(), &layer.digest)?,
-            (None, Some(file)) => placed.place(Content::of(file), &layer.digest)?,
+            (None, Some(file)) => placed.keep_old(Content::of(file), &layer.digest)?,
             (None, None) => return Err(writer.not_staged(&layer.digest)),
         }
         step("layer")?;

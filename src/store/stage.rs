@@ -350,6 +350,45 @@ impl<'a> Content<'a> {
         }
     }
 
+    /// As [`Self::place`], but a blob of that name is left only if it holds the same bytes: it may
+    /// have been damaged since it was written, and these were just made and hashed.
+    pub(super) fn place_or_repair(
+        &self,
+        directory: &Directory,
+        name: &str,
+    ) -> Result<bool, StoreError> {
+        let is_new = self.place(directory, name)?;
+        if !is_new && !self.is_held_by(directory, name) {
+            self.copy(directory, name)?;
+        }
+        Ok(is_new)
+    }
+
+    /// Whether the file `name` holds the same bytes.
+    fn is_held_by(&self, directory: &Directory, name: &str) -> bool {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let Ok(there) = rustix::fs::openat(&directory.handle, name, flags, Mode::empty()) else {
+            return false;
+        };
+        let there = File::from(there);
+        let (mut ours, mut theirs) = (vec![0; 128 << 10], vec![0; 128 << 10]);
+        let mut offset = 0;
+        loop {
+            let Ok(count @ 1..) = self.file.read_at(&mut ours, offset) else {
+                return there
+                    .metadata()
+                    .is_ok_and(|metadata| metadata.len() == offset);
+            };
+            let (Some(ours), Some(theirs)) = (ours.get(..count), theirs.get_mut(..count)) else {
+                return false;
+            };
+            if there.read_exact_at(theirs, offset).is_err() || ours != theirs {
+                return false;
+            }
+            offset += count as u64;
+        }
+    }
+
     fn copy(&self, directory: &Directory, name: &str) -> Result<(), StoreError> {
         let shown = directory.path.join(name);
         let temporary = self.copy_temporarily(directory, &shown)?;

@@ -226,11 +226,18 @@ fn bar(share: f64, width: usize, charset: Charset) -> String {
 }
 
 /// `text` in `width` columns: its middle is left out, more of the end is kept, where
-/// the name of a file is.
+/// the name of a file is. A registry goes first.
 pub(super) fn shorten(text: &str, width: usize, charset: Charset) -> String {
     let length = text.chars().count();
     if length <= width {
         return text.to_owned();
+    }
+    // A registry's host is what tells least: the image itself stays readable.
+    if let Some((host, path)) = text.split_once('/')
+        && host.contains('.')
+        && path.chars().count() <= width
+    {
+        return path.to_owned();
     }
     let dots = match charset {
         Charset::Unicode => "…",

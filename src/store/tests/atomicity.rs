@@ -81,8 +81,11 @@ fn a_signal_lets_a_commit_end_and_removes_temporary_names() {
     for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
         let directory = tempfile::tempdir().unwrap();
         let there = |name: &str| directory.path().join(name).exists();
-        let mut command = Command::new(std::env::current_exe().unwrap());
+        // A shell's background job inherits SIGINT as ignored, and so would the child.
+        let mut command = Command::new("env");
         let mut child = command
+            .arg("--default-signal=INT,TERM,HUP")
+            .arg(std::env::current_exe().unwrap())
             .args(["--exact", "store::tests::atomicity::as_a_child"])
             .env("CHILD_FORM", "Interrupted")
             .env("CHILD_PATH", directory.path())
