@@ -5,9 +5,7 @@ use std::ffi::OsString;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use super::ahead::{Ahead, ReadFile};
 use super::{Object, ObjectError};
 use crate::sysroot::{Node, OpenFile, Sysroot, Trace, TraceError, Tracer};
 
@@ -41,13 +39,10 @@ struct Record {
 pub(super) struct Files<'a> {
     sysroot: &'a dyn Sysroot,
     tracer: Tracer<'a>,
-    traces: HashMap<PathBuf, Trace>,
     records: Vec<Record>,
     by_inode: HashMap<(u64, u64), FileId>,
     probes: HashMap<PathBuf, Probe>,
     directories: HashMap<PathBuf, bool>,
-    /// What is read before it is asked for.
-    pub(super) ahead: Option<Arc<Ahead>>,
 }
 
 impl<'a> Files<'a> {
@@ -55,12 +50,10 @@ impl<'a> Files<'a> {
         Self {
             sysroot,
             tracer: Tracer::new(sysroot),
-            traces: HashMap::new(),
             records: Vec::new(),
             by_inode: HashMap::new(),
             probes: HashMap::new(),
             directories: HashMap::new(),
-            ahead: None,
         }
     }
 
@@ -106,44 +99,20 @@ impl<'a> Files<'a> {
         if let Some(Probe::File(known)) = self.probes.get(path) {
             return Ok(*known);
         }
-        let read_ahead = self.ahead.as_ref().and_then(|ahead| ahead.take(path));
-        let (identity, file) = match read_ahead {
-            Some(mut read) => {
-                if let Some(trace) = read.trace.take() {
-                    self.traces.insert(path.to_path_buf(), trace);
-                }
-                (read.identity, Source::Read(read))
-            }
-            None => {
-                let file = self.sysroot.open(path)?;
-                (file.identity, Source::Open(file))
-            }
-        };
-        let key = (identity.device, identity.inode);
+        let file = self.sysroot.open(path)?;
+        let key = (file.identity.device, file.identity.inode);
         if let Some(known) = self.by_inode.get(&key) {
             return Ok(*known);
         }
-        let read = match file {
-            Source::Read(read) => read,
-            Source::Open(file) => Box::new(self.read(&file)),
-        };
         let id = FileId(self.records.len());
         self.records.push(Record {
             path: path.to_path_buf(),
-            mode: read.mode,
-            size: read.size,
-            object: read.object,
+            mode: file.mode,
+            size: file.size,
+            object: Object::read(&file),
         });
         self.by_inode.insert(key, id);
         Ok(id)
-    }
-
-    fn read(&self, file: &OpenFile) -> ReadFile {
-        let read = ReadFile::new(file);
-        if let (Some(ahead), Ok(object)) = (&self.ahead, &read.object) {
-            ahead.needs(object);
-        }
-        read
     }
 
     /// The facts of a file, or why it is no object.
@@ -187,10 +156,7 @@ impl<'a> Files<'a> {
     }
 
     pub(super) fn trace(&mut self, path: &Path) -> Result<Trace, TraceError> {
-        match self.traces.remove(path) {
-            Some(known) => Ok(known),
-            None => self.tracer.trace(path),
-        }
+        self.tracer.trace(path)
     }
 
     /// How to show `path` to a person.
@@ -209,12 +175,6 @@ impl<'a> Files<'a> {
             .map(|id| objects.get_mut(id.0).and_then(Option::take))
             .collect()
     }
-}
-
-/// A file whose facts are known, or still to be read.
-enum Source {
-    Read(Box<ReadFile>),
-    Open(OpenFile),
 }
 
 fn classify(error: &io::Error) -> Probe {

@@ -3,7 +3,6 @@
 //! Nothing here executes anything: the files are read, and the rules of the
 //! glibc and musl loaders (`ld.so(8)`, musl's `ldso/dynlink.c`) are followed.
 
-mod ahead;
 pub mod cache;
 mod closure;
 mod files;

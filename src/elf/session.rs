@@ -8,14 +8,11 @@ mod requests;
 
 use std::collections::{BTreeSet, HashMap};
 use std::io;
-use std::num::NonZeroUsize;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::sync::Arc;
 
 pub(super) use self::requests::{Loaded, searcher};
-use super::ahead::Ahead;
 use super::files::{FileId, Files};
 use super::glibc::Configuration;
 use super::loader::Interpreter;
@@ -138,7 +135,7 @@ impl<'a> Session<'a> {
         others: &[&Root],
     ) -> Result<(), ResolveError> {
         let mut process = self.started(program, interpreter, configuration, profile);
-        self.startup_dependencies(&mut process, configuration);
+        self.dependencies(&mut process, PROGRAM);
         self.audits(&mut process);
         for root in others {
             self.other_root(&mut process, root)?;
@@ -147,27 +144,6 @@ impl<'a> Session<'a> {
         self.check_versions(&process);
         self.note_secure_mode(&process, program);
         Ok(())
-    }
-
-    /// What the program needs to start; its files are read ahead where another core can do it.
-    fn startup_dependencies(&mut self, process: &mut Process, configuration: &Configuration) {
-        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        let program = process.maps.get(PROGRAM).map(|map| map.file);
-        let program = program.and_then(|file| self.files.object(file).ok());
-        let (Configuration::Cache(cache), Some(program), 2..) = (configuration, program, cores)
-        else {
-            return self.dependencies(process, PROGRAM);
-        };
-        let ahead = Arc::new(Ahead::default());
-        ahead.needs(program);
-        let (sysroot, machine) = (self.files.sysroot(), program.machine);
-        self.files.ahead = Some(ahead.clone());
-        std::thread::scope(|scope| {
-            scope.spawn(|| ahead.run(sysroot, cache, &machine));
-            let _ended = ahead.end_on_drop();
-            self.dependencies(process, PROGRAM);
-        });
-        self.files.ahead = None;
     }
 
     /// A process as the kernel leaves it: the program and its interpreter are mapped.

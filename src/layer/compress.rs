@@ -19,7 +19,7 @@ use super::buffer::Buffer;
 /// ```
 /// use distrobuild::layer::Compression;
 ///
-/// assert_eq!("gzip".parse(), Ok(Compression::Gzip(6)));
+/// assert_eq!("gzip".parse(), Ok(Compression::Gzip(5)));
 /// assert_eq!("zstd:19".parse::<Compression>().unwrap().to_string(), "zstd:19");
 /// assert!("gzip:13".parse::<Compression>().is_err());
 /// ```
@@ -27,7 +27,7 @@ use super::buffer::Buffer;
 pub enum Compression {
     /// An uncompressed tar.
     None,
-    /// gzip members, levels 1 to 12 (libdeflate's), 6 by default.
+    /// gzip members, levels 1 to 12 (libdeflate's), 5 by default: a tenth faster than 6 for 0.4 % more.
     Gzip(u8),
     /// zstd frames, levels 1 to 19, 3 by default.
     Zstd(u8),
@@ -62,7 +62,7 @@ pub enum CompressionError {
     NoLevel,
 }
 
-const GZIP_LEVELS: (u8, u8, u8) = (1, 12, 6);
+const GZIP_LEVELS: (u8, u8, u8) = (1, 12, 5);
 const ZSTD_LEVELS: (u8, u8, u8) = (1, 19, 3);
 
 impl Compression {
@@ -264,11 +264,11 @@ mod tests {
     fn names_and_levels_are_parsed_and_written_back() {
         for (text, expected) in [
             ("none", Compression::None),
-            ("gzip", Compression::Gzip(6)),
+            ("gzip", Compression::Gzip(5)),
             ("gzip:12", Compression::Gzip(12)),
             ("zstd", Compression::Zstd(3)),
             ("zstd:1", Compression::Zstd(1)),
-            ("estargz", Compression::Estargz(6)),
+            ("estargz", Compression::Estargz(5)),
         ] {
             let parsed: Compression = text.parse().unwrap();
             assert_eq!(parsed, expected);
@@ -329,7 +329,7 @@ mod tests {
             .collect();
         for compression in [
             Compression::None,
-            Compression::Gzip(6),
+            Compression::Gzip(5),
             Compression::Zstd(3),
         ] {
             let mut encoder = Encoder::new(compression).unwrap();
