@@ -348,5 +348,5 @@ pub fn resolve(
     roots: &[Root],
     resolver: &Resolver,
 ) -> Result<Closure, ResolveError> {
-    super::session::Session::new(sysroot, resolver).resolve(roots)
+    super::resolution::Resolution::new(sysroot, resolver).resolve(roots)
 }

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use super::files::FileId;
 use super::process::{MapId, PROGRAM, Process};
+use super::resolution::{Loaded, Resolution, searcher};
 use super::search::Found;
-use super::session::{Loaded, Session, searcher};
 use super::versions::glibc_minor;
 use super::{DlopenNote, Finding, Flavour, Notice, Priority, literals};
 
@@ -39,7 +39,7 @@ const FILE_FUNCTIONS: [&str; 16] = [
     "getnetbyaddr",
 ];
 
-impl Session<'_> {
+impl Resolution<'_> {
     /// Loads what the objects of a started process open later.
     pub(super) fn implied(&mut self, process: &mut Process) {
         // What must be there comes first, so that nothing required counts as optional.

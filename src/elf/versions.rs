@@ -4,10 +4,10 @@
 use std::os::unix::ffi::OsStrExt;
 
 use super::process::Process;
-use super::session::Session;
+use super::resolution::Resolution;
 use super::{Object, UnmetVersion};
 
-impl Session<'_> {
+impl Resolution<'_> {
     /// Checks every version need of every object of a process. musl checks none.
     pub(super) fn check_versions(&mut self, process: &Process) {
         if process.is_musl() {

@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use super::Session;
+use super::Resolution;
 use crate::elf::files::{FileId, has_slash};
 use crate::elf::process::{MapId, Mapping, PROGRAM, Process};
 use crate::elf::search::{Found, Trail, expand};
@@ -34,7 +34,7 @@ struct Candidate<'c> {
     optional: bool,
 }
 
-impl Session<'_> {
+impl Resolution<'_> {
     /// Loads what `first` needs, breadth first (`_dl_map_object_deps`).
     pub(in crate::elf) fn dependencies(&mut self, process: &mut Process, first: MapId) {
         let mut list = vec![(first, false)];

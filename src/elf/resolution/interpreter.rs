@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use super::{Opened, Session};
+use super::{Opened, Resolution};
 use crate::elf::cache::{Cache, conf_directories};
 use crate::elf::glibc::Configuration;
 use crate::elf::loader::Interpreter;
@@ -18,7 +18,7 @@ const MAX_CACHE: u64 = 64 << 20;
 /// Configuration files are a few lines.
 const MAX_CONFIGURATION: u64 = 1 << 20;
 
-impl Session<'_> {
+impl Resolution<'_> {
     /// The loader of a program, from its `PT_INTERP`.
     pub(super) fn interpreter(
         &mut self,

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use super::{Member, Session};
+use super::{Member, Resolution};
 use crate::elf::files::FileId;
 use crate::elf::process::{MapId, Process};
 use crate::elf::search::Trail;
@@ -13,7 +13,7 @@ use crate::elf::symbols::Symbols;
 use crate::elf::{DlopenNote, Finding, MissingLibrary, Notice, Rejected, Request};
 use crate::sysroot::TraceError;
 
-impl Session<'_> {
+impl Resolution<'_> {
     /// Takes a file into the closure, or notes a further name of one that is in it.
     pub(super) fn member(&mut self, file: FileId, path: &Path) -> Result<usize, TraceError> {
         if let Some(index) = self.by_file.get(&file).copied()

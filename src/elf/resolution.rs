@@ -1,6 +1,6 @@
 //! A resolution from its roots to the closure.
 //!
-//! [`Session::resolve`] tells the story; the rules are in [`super::glibc`] and [`super::musl`].
+//! [`Resolution::resolve`] tells the story; the rules are in [`super::glibc`] and [`super::musl`].
 
 mod findings;
 mod interpreter;
@@ -35,7 +35,7 @@ struct Member {
 }
 
 /// The state of a resolution: what was found so far.
-pub(super) struct Session<'a> {
+pub(super) struct Resolution<'a> {
     pub(super) files: Files<'a>,
     pub(super) resolver: &'a Resolver,
     members: Vec<Member>,
@@ -61,7 +61,7 @@ struct Opened {
     machine: Machine,
 }
 
-impl<'a> Session<'a> {
+impl<'a> Resolution<'a> {
     pub(super) fn new(sysroot: &'a dyn Sysroot, resolver: &'a Resolver) -> Self {
         Self {
             files: Files::new(sysroot),
