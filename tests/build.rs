@@ -253,6 +253,22 @@ fn a_library_from_a_named_directory_is_found_through_a_cache() {
     place.build(&["./app", "--library-path", "libs"]);
     let (_, listing) = place.read("app.oci");
     assert!(has(&listing, "0644 /etc/ld.so.cache"), "{listing:?}");
+    // It moves with the app, so that the directory of the build does not show.
+    assert!(has(&listing, "0755 /app/libs/libodd.so"), "{listing:?}");
+    let first = place.digest("app.oci");
+    for name in ["app", "libs/libodd.so"] {
+        let copy = place.path("else/where").join(name);
+        fs::create_dir_all(copy.parent().unwrap()).unwrap();
+        fs::copy(place.path(name), copy).unwrap();
+    }
+    place.build(&[
+        "else/where/app",
+        "--library-path",
+        "else/where/libs",
+        "-o",
+        "other.oci",
+    ]);
+    assert_eq!(place.digest("other.oci"), first);
 }
 
 #[test]

@@ -47,7 +47,7 @@ impl Tree<'_> {
             caches,
             directories,
             path_files,
-        } = loader::plan(self.input.closure, &self.rootfs);
+        } = loader::plan(self.input.closure, &self.placement, &self.rootfs);
         for (path, libraries) in &caches {
             let mut entries = Vec::with_capacity(libraries.len());
             for library in libraries {

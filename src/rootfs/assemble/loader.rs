@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use super::placement::Placement;
 use crate::Rootfs;
 use crate::elf::{Closure, Flavour, LoadedObject, Loader, Machine, Request, Rule};
 
@@ -33,16 +34,16 @@ pub(super) struct Library {
 }
 
 /// Decides what the loaders of `closure` need to find in `rootfs` what they found on the system.
-pub(super) fn plan(closure: &Closure, rootfs: &Rootfs) -> Configuration {
+pub(super) fn plan(closure: &Closure, placement: &Placement, rootfs: &Rootfs) -> Configuration {
     let mut plan = Configuration::default();
     for loader in &closure.loaders {
-        let outside = outside(loader, closure, rootfs);
+        let outside = outside(loader, closure, placement, rootfs);
         if outside.is_empty() {
             continue;
         }
         match (loader.flavour, &loader.cache, &loader.path_file) {
             (Flavour::Glibc, Some(cache), _) => {
-                let libraries = libraries(loader, closure);
+                let libraries = libraries(loader, closure, placement);
                 match plan.caches.iter_mut().find(|(path, _)| path == cache) {
                     Some((_, known)) => {
                         for library in libraries {
@@ -71,7 +72,12 @@ pub(super) fn plan(closure: &Closure, rootfs: &Rootfs) -> Configuration {
 }
 
 /// The directories of libraries that the loader does not search by itself, in load order.
-fn outside(loader: &Loader, closure: &Closure, rootfs: &Rootfs) -> Vec<PathBuf> {
+fn outside(
+    loader: &Loader,
+    closure: &Closure,
+    placement: &Placement,
+    rootfs: &Rootfs,
+) -> Vec<PathBuf> {
     let is_searched = |directory: &Path| {
         loader.directories.iter().any(|own| {
             let led_to = rootfs.follow(own);
@@ -79,14 +85,15 @@ fn outside(loader: &Loader, closure: &Closure, rootfs: &Rootfs) -> Vec<PathBuf> 
         })
     };
     let mut found = Vec::new();
-    for (object, request) in requests(loader, closure) {
+    for (index, object, request) in requests(loader, closure) {
         let configured = match request.rule {
             Rule::LibraryPath { .. } => true,
             Rule::Cache | Rule::Conf { .. } => loader.flavour == Flavour::Glibc,
             _ => false,
         };
         if configured
-            && let Some((directory, _)) = directory_and_variant(found_path(object, request))
+            && let Some((directory, _)) =
+                directory_and_variant(&placed_path(placement, index, object, request))
             && !is_searched(&directory)
             && !found.contains(&directory)
         {
@@ -97,22 +104,22 @@ fn outside(loader: &Loader, closure: &Closure, rootfs: &Rootfs) -> Vec<PathBuf> 
 }
 
 /// All libraries that were found by name alone where every object looks.
-fn libraries(loader: &Loader, closure: &Closure) -> Vec<Library> {
+fn libraries(loader: &Loader, closure: &Closure, placement: &Placement) -> Vec<Library> {
     let mut seen = BTreeSet::new();
     let mut libraries = Vec::new();
-    for (object, request) in requests(loader, closure) {
+    for (index, object, request) in requests(loader, closure) {
         if !matches!(
             request.rule,
             Rule::Cache | Rule::Conf { .. } | Rule::LibraryPath { .. } | Rule::Default { .. }
         ) {
             continue;
         }
-        let path = found_path(object, request);
-        let variant = directory_and_variant(path).and_then(|(_, variant)| variant);
+        let path = placed_path(placement, index, object, request);
+        let variant = directory_and_variant(&path).and_then(|(_, variant)| variant);
         if seen.insert((request.name.clone(), variant.clone())) {
             libraries.push(Library {
                 soname: request.name.clone(),
-                path: path.to_path_buf(),
+                path,
                 machine: object.object.machine,
                 variant,
             });
@@ -125,14 +132,35 @@ fn libraries(loader: &Loader, closure: &Closure) -> Vec<Library> {
 fn requests<'a>(
     loader: &'a Loader,
     closure: &'a Closure,
-) -> impl Iterator<Item = (&'a LoadedObject, &'a Request)> {
+) -> impl Iterator<Item = (usize, &'a LoadedObject, &'a Request)> {
     let kind = |machine: &Machine| (machine.number, machine.class, machine.order);
     closure
         .objects
         .iter()
-        .filter(move |object| kind(&object.object.machine) == kind(&loader.machine))
-        .flat_map(|object| object.requests.iter().map(move |request| (object, request)))
-        .filter(|(_, request)| !request.name.as_bytes().contains(&b'/'))
+        .enumerate()
+        .filter(move |(_, object)| kind(&object.object.machine) == kind(&loader.machine))
+        .flat_map(|(index, object)| {
+            object
+                .requests
+                .iter()
+                .map(move |request| (index, object, request))
+        })
+        .filter(|(_, _, request)| !request.name.as_bytes().contains(&b'/'))
+}
+
+/// Where this request finds the object in the image.
+fn placed_path(
+    placement: &Placement,
+    index: usize,
+    object: &LoadedObject,
+    request: &Request,
+) -> PathBuf {
+    let path = found_path(object, request);
+    match placement.moves(index) {
+        true => placement.spelling(path),
+        false => None,
+    }
+    .unwrap_or_else(|| path.to_path_buf())
 }
 
 /// The path under which this request found the object.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::ImagePath;
 use crate::app::App;
-use crate::elf::{Closure, Request, Rule};
+use crate::elf::{Closure, LoadedObject, Request, Rule};
 
 /// Where what is moved lands.
 pub(super) const APP_DIRECTORY: &str = "/app";
@@ -33,25 +33,28 @@ impl Placement {
         if is_system(target.as_path()) {
             return Self::Kept { why: None };
         }
-        match companions(target, closure) {
-            Err(why) => Self::Kept { why: Some(why) },
-            Ok(objects) => {
-                let prefix = objects
-                    .iter()
-                    .filter_map(|index| closure.objects.get(*index))
-                    .map(|object| &object.trace.target)
-                    .fold(directory(target), |prefix, target| {
-                        common(&prefix, &directory(target))
-                    });
-                if prefix.is_root() {
-                    let why = "the app and the libraries beside it have no directory in common";
-                    return Self::Kept {
-                        why: Some(why.to_owned()),
-                    };
-                }
-                Self::Moved { prefix, objects }
-            }
+        // What `--library-path` brought comes along where that can be: it is found through
+        // a cache that is written anyway.
+        Self::together(target, closure, Reach::LibraryPath)
+            .or_else(|_| Self::together(target, closure, Reach::Origin))
+            .unwrap_or_else(|why| Self::Kept { why: Some(why) })
+    }
+
+    fn together(app: &ImagePath, closure: &Closure, reach: Reach) -> Result<Self, String> {
+        let objects = companions(app, closure, reach)?;
+        let prefix = objects
+            .iter()
+            .filter_map(|index| closure.objects.get(*index))
+            .map(|object| &object.trace.target)
+            .fold(directory(app), |prefix, target| {
+                common(&prefix, &directory(target))
+            });
+        if prefix.is_root() {
+            return Err(
+                "the app and the libraries beside it have no directory in common".to_owned(),
+            );
         }
+        Ok(Self::Moved { prefix, objects })
     }
 
     /// Whether the object with this index moves.
@@ -77,6 +80,15 @@ impl Placement {
     }
 }
 
+/// What makes a library travel with the app.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    /// It is found through `$ORIGIN`.
+    Origin,
+    /// That, or through `--library-path` outside of the system's directories.
+    LibraryPath,
+}
+
 /// Whether the path lies where systems keep programs, which is the same on every machine.
 pub(super) fn is_system(path: &Path) -> bool {
     let mut components = path.components().skip(1);
@@ -88,7 +100,7 @@ pub(super) fn is_system(path: &Path) -> bool {
 }
 
 /// The app and all that is found through `$ORIGIN` from it, directly or not.
-fn companions(app: &ImagePath, closure: &Closure) -> Result<BTreeSet<usize>, String> {
+fn companions(app: &ImagePath, closure: &Closure, reach: Reach) -> Result<BTreeSet<usize>, String> {
     let objects = &closure.objects;
     let mut moved: BTreeSet<usize> = (0..objects.len())
         .filter(|index| objects[*index].trace.target == *app)
@@ -99,7 +111,7 @@ fn companions(app: &ImagePath, closure: &Closure) -> Result<BTreeSet<usize>, Str
                 && objects[*index]
                     .requests
                     .iter()
-                    .any(|request| is_relative_to(request, &moved))
+                    .any(|request| travels(&objects[*index], request, &moved, reach))
         });
         let Some(index) = next else { break };
         if is_system(objects[index].trace.target.as_path()) {
@@ -112,7 +124,8 @@ fn companions(app: &ImagePath, closure: &Closure) -> Result<BTreeSet<usize>, Str
     }
     for index in &moved {
         let object = &objects[*index];
-        let fixed = |request: &Request| request.by.is_some() && is_fixed(request, &moved);
+        let fixed =
+            |request: &Request| request.by.is_some() && is_fixed(object, request, &moved, reach);
         if object.trace.target != *app
             && object.requests.iter().any(|request| {
                 fixed(request) || (request.by.is_none() && matches!(request.rule, Rule::Path))
@@ -139,11 +152,33 @@ fn is_relative_to(request: &Request, moved: &BTreeSet<usize>) -> bool {
     }
 }
 
-fn is_fixed(request: &Request, moved: &BTreeSet<usize>) -> bool {
+fn travels(
+    object: &LoadedObject,
+    request: &Request,
+    moved: &BTreeSet<usize>,
+    reach: Reach,
+) -> bool {
+    match &request.rule {
+        // A directory that is spelled through links would have to move with its spelling.
+        Rule::LibraryPath { directory } => {
+            reach == Reach::LibraryPath
+                && !is_system(directory)
+                && object.trace.target.as_path().starts_with(directory)
+        }
+        _ => is_relative_to(request, moved),
+    }
+}
+
+fn is_fixed(
+    object: &LoadedObject,
+    request: &Request,
+    moved: &BTreeSet<usize>,
+    reach: Reach,
+) -> bool {
     match request.rule {
         // The name of something that was found by another request.
         Rule::AlreadyLoaded | Rule::MuslItself => false,
-        _ => !is_relative_to(request, moved),
+        _ => !travels(object, request, moved, reach),
     }
 }
 

@@ -632,13 +632,21 @@ fn a_cache_is_planned_only_for_directories_that_the_loader_does_not_search() {
     system.loader(Flavour::Glibc);
     system.loaded(&["/usr/lib/liba.so"], Some(0), "liba.so", Rule::Cache);
     assert_eq!(
-        loader::plan(&system.closure, &Rootfs::new()),
+        loader::plan(
+            &system.closure,
+            &Placement::Kept { why: None },
+            &Rootfs::new()
+        ),
         Configuration::default()
     );
     system.loaded(&["/opt/l/libb.so"], Some(0), "libb.so", Rule::Cache);
     let variant = "/opt/l/glibc-hwcaps/x86-64-v3/libb.so";
     system.loaded(&[variant], Some(0), "libb.so", Rule::Cache);
-    let plan = loader::plan(&system.closure, &Rootfs::new());
+    let plan = loader::plan(
+        &system.closure,
+        &Placement::Kept { why: None },
+        &Rootfs::new(),
+    );
     assert_eq!(plan.directories, [PathBuf::from("/opt/l")]);
     let (path, libraries) = &plan.caches[0];
     assert_eq!(path, Path::new(DEFAULT_CACHE));
