@@ -7,12 +7,9 @@ use crate::ImagePath;
 use crate::app::{App, check_readable, recognise};
 use crate::elf::{Object, ObjectKind, Root};
 use crate::rootfs::{
-    AssembleError, Content, Entry, EntryKind, Included, Origin, Rootfs, same_bytes,
+    APP_DIRECTORY, AssembleError, Content, Entry, EntryKind, Included, Origin, Rootfs, same_bytes,
 };
 use crate::sysroot::{Directory, Overlay, Sysroot, trace};
-
-/// Where an app from outside the sysroot stands in the image.
-const APP_DIRECTORY: &str = "/app";
 
 /// Everything that the closure is computed from.
 pub(super) struct Input<'a> {

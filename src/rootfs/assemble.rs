@@ -11,10 +11,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub(crate) use include::same_bytes;
-use placement::{APP_DIRECTORY, Placement, is_system};
+use placement::{Placement, is_system};
 
 use super::tree::relative;
-use super::{Base, Conflict, Content, Entry, EntryKind, Included, Origin, Rootfs};
+use super::{APP_DIRECTORY, Base, Conflict, Content, Entry, EntryKind, Included, Origin, Rootfs};
 use crate::ImagePath;
 use crate::app::{App, AppKind};
 use crate::elf::Closure;

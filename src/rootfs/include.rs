@@ -10,12 +10,10 @@ use std::path::{Component, Path, PathBuf};
 
 use globset::{GlobBuilder, GlobMatcher};
 
-use super::{Content, Entry, Origin};
+use super::{APP_DIRECTORY, Content, Entry, Origin};
 use crate::sysroot::{FileFacts, FileIdentity};
 use crate::{ImagePath, ImagePathError};
 
-/// Where a relative SRC lands without DST.
-const APP_DIRECTORY: &str = "/app";
 /// The most files that one `--include` brings.
 const ENTRY_LIMIT: usize = 1_000_000;
 

@@ -20,6 +20,9 @@ pub use tree::{Conflict, Rootfs, View};
 use crate::ImagePath;
 use crate::sysroot::FileFacts;
 
+/// Where an app lands that is in no directory of the system's, and what comes with it.
+pub const APP_DIRECTORY: &str = "/app";
+
 /// One entry of a [`Rootfs`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {

@@ -8,9 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::ImagePath;
 use crate::app::App;
 use crate::elf::{Closure, LoadedObject, Request, Rule};
-
-/// Where what is moved lands.
-pub(super) const APP_DIRECTORY: &str = "/app";
+use crate::rootfs::APP_DIRECTORY;
 
 /// The decision for one app.
 #[derive(Debug, Clone, PartialEq, Eq)]
