@@ -25,6 +25,7 @@ interop *ARGS:
 # Whole commands against their peers, then the inner parts
 bench: build
     benches/compare.sh
+    benches/apps.sh
     cargo bench --bench layer
 
 # Fuzz a reader of hostile input: object or ld_so_cache

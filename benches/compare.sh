@@ -13,18 +13,10 @@ DISTROBUILD=$(realpath "${DISTROBUILD:-target/release/distrobuild}")
 RUNS=${RUNS:-5}
 sections=("${@:-all}")
 
-declare -A packages=([hyperfine]=hyperfine [umoci]=umoci [buildah]=buildah [pigz]=pigz [jq]=jq
-    [ffmpeg]=ffmpeg [gcc]=gcc [tar]=tar [ldd]=libc-bin [/usr/bin/time]=time)
-for tool in "${!packages[@]}"; do
-    command -v "$tool" >/dev/null || {
-        echo "$tool is missing: apt-get install ${packages[$tool]}" >&2
-        exit 1
-    }
-done
-[[ -x $DISTROBUILD ]] || {
-    echo "$DISTROBUILD is missing: cargo build --release" >&2
-    exit 1
-}
+# shellcheck source=table.sh
+source benches/table.sh
+need hyperfine:hyperfine umoci:umoci buildah:buildah pigz:pigz jq:jq ffmpeg:ffmpeg gcc:gcc tar:tar \
+    ldd:libc-bin /usr/bin/time:time
 
 work=$(mktemp -d)
 cleanup() {
@@ -35,51 +27,6 @@ trap cleanup EXIT
 export XDG_CACHE_HOME=$work/cache
 FFMPEG=$(command -v ffmpeg)
 JQ=$(command -v jq)
-
-wanted() {
-    [[ " ${sections[*]} " == *" all "* || " ${sections[*]} " == *" $1 "* ]]
-}
-
-# --- one comparison: rows are added, then measured and printed -------------------------------
-
-names=() commands=() preparations=() outputs=()
-
-# row NAME PREPARATION COMMAND [OUTPUT]: the output's size is told, if one is given.
-row() {
-    names+=("$1") preparations+=("$2") commands+=("$3") outputs+=("${4:-}")
-}
-
-# Bytes of a file, of a layout's blobs, or nothing.
-size_of() {
-    [[ -e $1 ]] || return 0
-    find "$1" -type f -printf '%s\n' | awk '{ sum += $1 } END { printf "%.1f MB", sum / 1e6 }'
-}
-
-# measure TITLE RUNS: ratios are to the first row.
-measure() {
-    local arguments=() sizes=() i
-    for i in "${!names[@]}"; do
-        hyperfine --style none --warmup 1 --runs "$2" --export-json "$work/$i.json" \
-            --command-name "${names[$i]}" --prepare "${preparations[$i]}" "${commands[$i]}" \
-            >/dev/null 2>"$work/messages" || {
-            cat "$work/messages" >&2
-            exit 1
-        }
-        sizes+=("$([[ -z ${outputs[$i]} ]] || size_of "${outputs[$i]}")")
-        arguments+=("$work/$i.json")
-    done
-    printf '\n### %s\n\n| command | time | ± | ratio | size |\n|---|--:|--:|--:|--:|\n' "$1"
-    jq --slurp --raw-output '
-        def milliseconds: . * 1000 | if . < 100 then (. * 10 | round) / 10 else round end;
-        .[0].results[0].mean as $first
-        | to_entries[]
-        | .key as $row | .value.results[0]
-        | "| \(.command) | \(.mean | milliseconds) ms | \(.stddev // 0 | milliseconds) ms"
-          + " | \((.mean / $first * 100 | round) / 100)"
-          + " | \($ARGS.positional[$row]) |"
-    ' "${arguments[@]}" --args "${sizes[@]}"
-    names=() commands=() preparations=() outputs=()
-}
 
 # --- the comparisons ---------------------------------------------------------------------------
 
@@ -124,9 +71,7 @@ SCRIPT
     row 'buildah from scratch' "rm -rf $out $work/buildah" "sh $work/buildah.sh" "$out"
 }
 
-printf '## distrobuild and its peers\n\n%s, %s cores, %s\n' \
-    "$(sed -n '/^model name/{s/^[^:]*: //p;q}' /proc/cpuinfo | grep . || uname -m)" \
-    "$(nproc)" "$(sed -n 's/^PRETTY_NAME="\(.*\)"/\1/p' /etc/os-release)"
+heading 'distrobuild and its peers'
 
 if wanted closure; then
     row 'distrobuild deps --json' true "$DISTROBUILD deps --json $FFMPEG"

@@ -23,14 +23,18 @@ pub mod app;
 mod build;
 pub mod cli;
 pub mod elf;
+pub mod helper;
 pub mod image;
 pub mod layer;
 pub mod packages;
 mod path;
+pub mod plugins;
 pub mod report;
 pub mod rootfs;
+pub mod smoke;
 pub mod store;
 pub mod sysroot;
+pub mod trace;
 
 pub use build::{
     Builder, Built, Difference, Error, LayerPart, LayerSplit, Observer, Output, Phase, Plan,

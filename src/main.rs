@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    distrobuild::cli::main()
+    distrobuild::helper::play().unwrap_or_else(distrobuild::cli::main)
 }

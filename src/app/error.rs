@@ -12,6 +12,15 @@ use crate::elf::{Foreign, ObjectError};
 /// Paths are as they are shown to people: with the sysroot's own directory in front.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
+    /// An app of Python cannot run.
+    #[error(transparent)]
+    Python(#[from] super::PythonError),
+    /// An app of Node.js cannot run.
+    #[error(transparent)]
+    Node(#[from] super::NodeError),
+    /// An app of Java cannot run.
+    #[error(transparent)]
+    Java(#[from] super::JavaError),
     /// There is no such file.
     #[error("{}: no such file{}", .path.display(), suggestion(.similar))]
     NotFound {
@@ -72,9 +81,10 @@ pub enum AppError {
         /// What the system said.
         source: io::Error,
     },
-    /// It is a directory.
+    /// It is a directory, and no app of a runtime that has that form.
     #[error(
-        "{}: is a directory; give the program in it, and the rest with `--include {0}`",
+        "{}: is a directory that is no app: it has no package.json (Node.js), no __main__.py \
+         (Python) and no lib/*.jar (Java); give the program in it, and the rest with `--include {0}`",
         .path.display()
     )]
     Directory {
@@ -207,6 +217,35 @@ pub enum AppError {
         /// What is wrong with it.
         source: Box<AppError>,
     },
+    /// The interpreter is nothing that can be started.
+    #[error(
+        "{}: its interpreter {} {what}; name a program in the `#!` line, such as \
+         `#!/usr/bin/env NAME`",
+        .script.display(), .interpreter.display()
+    )]
+    NoInterpreterProgram {
+        /// The script.
+        script: PathBuf,
+        /// What its `#!` line names.
+        interpreter: PathBuf,
+        /// What it is.
+        what: String,
+    },
+    /// A shell runs it.
+    #[error(
+        "{}: is a shell script, run by {}, and a distroless image has no shell, nor the programs \
+         that a shell starts; {}; `--allow-shell` builds it all the same, then `--include` adds \
+         those programs",
+        .script.display(), .shell.display(), without_shell(.wraps.as_deref())
+    )]
+    Shell {
+        /// The script.
+        script: PathBuf,
+        /// The shell.
+        shell: PathBuf,
+        /// The program that it starts, when that is all that it does.
+        wraps: Option<PathBuf>,
+    },
     /// Interpreters are scripts too often.
     #[error(
         "{}: its interpreter is a script, whose interpreter is a script, and so on for more than \
@@ -252,6 +291,16 @@ pub enum AppError {
         /// Where it looks.
         searched: Vec<PathBuf>,
     },
+}
+
+fn without_shell(wraps: Option<&Path>) -> String {
+    match wraps {
+        Some(program) => format!(
+            "all that it does is to start {0}: build {0} itself, with what the script sets as `--env`",
+            program.display()
+        ),
+        None => "build the program that it starts, with what it sets as `--env`".to_string(),
+    }
 }
 
 fn suggestion(similar: &[PathBuf]) -> String {
@@ -313,10 +362,10 @@ fn advice(what: &Foreign, path: &Path) -> String {
             "give the program that runs it (such as wasmtime), and add it with `--include`"
         }
         Foreign::Bitcode => "compile and link it to a program first",
-        Foreign::JavaClass => "give the `java` program, and add the class with `--include`",
-        Foreign::Zip if extension == Some("jar") => {
-            "give the `java` program, and add the archive with `--include`"
+        Foreign::JavaClass => {
+            "name it NAME.class and leave `--runtime` out, for Java to run it; or pack a jar"
         }
+        Foreign::Zip if extension == Some("jar") => "leave `--runtime` out, for Java to run it",
         Foreign::Zip | Foreign::Tar | Foreign::Compressed(_) => {
             "unpack it, and give the program in it"
         }

@@ -1,7 +1,12 @@
 //! Recognising what the user pointed at.
 
+mod companion;
 mod elf;
 mod error;
+mod hosted;
+mod java;
+mod node;
+mod python;
 mod script;
 mod similar;
 
@@ -12,7 +17,12 @@ use std::path::{Path, PathBuf};
 use crate::elf::{Foreign, Object, ObjectError, Root};
 use crate::sysroot::{Node, OpenFile, Sysroot, Trace, TraceError, trace};
 
+pub use companion::{Companion, Companions, Provenance, Role};
 pub use error::AppError;
+pub use hosted::{Host, Hosted, Runtime, RuntimeChoice, Scene};
+pub use java::JavaError;
+pub use node::NodeError;
+pub use python::PythonError;
 
 /// What the user pointed at, recognised.
 #[derive(Debug, Clone)]
@@ -23,8 +33,19 @@ pub struct App {
     pub trace: Trace,
     /// What it is.
     pub kind: AppKind,
-    /// The ELF programs that the kernel starts for it: itself, or the interpreters of a script.
+    /// The ELF programs that the kernel starts for it: itself, the interpreters of a script, or
+    /// its runtime.
     pub roots: Vec<Root>,
+}
+
+impl App {
+    /// The runtime that runs it, with all that this brings.
+    pub fn hosted(&self) -> Option<&Hosted> {
+        match &self.kind {
+            AppKind::Hosted(hosted) => Some(hosted),
+            AppKind::Elf | AppKind::Script { .. } => None,
+        }
+    }
 }
 
 /// What kind of program it is.
@@ -38,6 +59,8 @@ pub enum AppKind {
         /// One that is a script itself is no root, but the image needs its file.
         interpreters: Vec<Interpreter>,
     },
+    /// An app of a language runtime.
+    Hosted(Box<Hosted>),
 }
 
 /// One step of a script's interpreter chain.
@@ -49,12 +72,62 @@ pub struct Interpreter {
     pub argument: Option<OsString>,
 }
 
-/// Recognises the file at `path` in `sysroot`. `search` are the directories of the image's
-/// `PATH`, in which `env` looks.
+/// Recognises what stands at the absolute `path`.
 ///
 /// # Errors
-/// When it is missing, unreadable, empty, no Linux program, or its interpreter is missing.
-pub fn recognise(sysroot: &dyn Sysroot, path: &Path, search: &[PathBuf]) -> Result<App, AppError> {
+/// When it is missing, unreadable, empty, nothing that Linux can run, or what runs it is missing.
+pub fn recognise(scene: &Scene<'_>, path: &Path) -> Result<App, AppError> {
+    let trace = walk(scene.sysroot, path, scene.search)?;
+    if let Some(hosted) = hosted(scene, path, &trace)? {
+        let roots = hosted.roots.clone();
+        return Ok(App {
+            path: path.to_path_buf(),
+            trace,
+            kind: AppKind::Hosted(Box::new(hosted)),
+            roots,
+        });
+    }
+    native(scene, path)
+}
+
+/// What a runtime makes of it. Programs are not asked about unless one was named.
+fn hosted(scene: &Scene<'_>, path: &Path, trace: &Trace) -> Result<Option<Hosted>, AppError> {
+    if scene.runtime == RuntimeChoice::Auto
+        && matches!(trace.node, Node::File(_))
+        && is_elf(scene.sysroot, path)
+    {
+        return Ok(None);
+    }
+    if scene.allows(Runtime::Python)
+        && let Some(hosted) = python::recognise(scene, path)?
+    {
+        return Ok(Some(hosted));
+    }
+    if scene.allows(Runtime::Node)
+        && let Some(hosted) = node::recognise(scene, path)?
+    {
+        return Ok(Some(hosted));
+    }
+    if scene.allows(Runtime::Java)
+        && let Some(hosted) = java::recognise(scene, path)?
+    {
+        return Ok(Some(hosted));
+    }
+    Ok(None)
+}
+
+fn is_elf(sysroot: &dyn Sysroot, path: &Path) -> bool {
+    let mut head = [0; 4];
+    sysroot
+        .open(path)
+        .is_ok_and(|file| file.read_exact_at(&mut head, 0).is_ok() && head == *b"\x7fELF")
+}
+
+/// A program or a script that the kernel starts by itself.
+fn native(scene: &Scene<'_>, path: &Path) -> Result<App, AppError> {
+    let Scene {
+        sysroot, search, ..
+    } = *scene;
     let (file, trace) = open(sysroot, path, search)?;
     let shown = sysroot.display(path);
     let (kind, roots) = match Object::read(&file) {
@@ -67,7 +140,7 @@ pub fn recognise(sysroot: &dyn Sysroot, path: &Path, search: &[PathBuf]) -> Resu
             what: Foreign::Script { .. },
             ..
         }) => {
-            let chain = script::resolve(sysroot, path, &file, search)?;
+            let chain = script::resolve(scene, path, &file)?;
             let interpreters = chain.interpreters;
             (AppKind::Script { interpreters }, chain.roots)
         }
@@ -96,43 +169,45 @@ pub fn recognise(sysroot: &dyn Sysroot, path: &Path, search: &[PathBuf]) -> Resu
     })
 }
 
-/// Whether `path` can be read as a program's file; says what else could have been meant.
-pub(crate) fn check_readable(sysroot: &dyn Sysroot, path: &Path) -> Result<(), AppError> {
-    open(sysroot, path, &[]).map(drop)
+/// Whether something is at `path`; says what else could have been meant.
+pub(crate) fn check_exists(sysroot: &dyn Sysroot, path: &Path) -> Result<(), AppError> {
+    walk(sysroot, path, &[]).map(drop)
 }
 
-/// Opens what the user named, or says what else could have been meant.
+/// Follows the path of what the user named, or says what else could have been meant.
+fn walk(sysroot: &dyn Sysroot, path: &Path, search: &[PathBuf]) -> Result<Trace, AppError> {
+    let shown = sysroot.display(path);
+    let missing = || AppError::NotFound {
+        path: shown.clone(),
+        similar: similar::similar(sysroot, path, search),
+    };
+    match trace(sysroot, path) {
+        Ok(trace) => Ok(trace),
+        Err(TraceError::Relative(_)) => Err(missing()),
+        Err(error) if error.is_not_found() => Err(match link(sysroot, path) {
+            Some(target) => AppError::Dangling {
+                path: shown,
+                target,
+            },
+            None => missing(),
+        }),
+        Err(TraceError::Io { at, source }) => Err(match source.kind() {
+            io::ErrorKind::NotADirectory => AppError::NotInDirectory { path: shown, at },
+            io::ErrorKind::PermissionDenied => AppError::Unreadable { path: shown, at },
+            _ => AppError::Io { path: at, source },
+        }),
+        Err(TraceError::Loop(_)) => Err(AppError::Loop { path: shown }),
+    }
+}
+
+/// Opens the file that the user named, or says what else could have been meant.
 fn open(
     sysroot: &dyn Sysroot,
     path: &Path,
     search: &[PathBuf],
 ) -> Result<(OpenFile, Trace), AppError> {
     let shown = sysroot.display(path);
-    let missing = || AppError::NotFound {
-        path: shown.clone(),
-        similar: similar::similar(sysroot, path, search),
-    };
-    let trace = match trace(sysroot, path) {
-        Ok(trace) => trace,
-        Err(TraceError::Relative(_)) => return Err(missing()),
-        Err(error) if error.is_not_found() => {
-            return Err(match link(sysroot, path) {
-                Some(target) => AppError::Dangling {
-                    path: shown,
-                    target,
-                },
-                None => missing(),
-            });
-        }
-        Err(TraceError::Io { at, source }) => {
-            return Err(match source.kind() {
-                io::ErrorKind::NotADirectory => AppError::NotInDirectory { path: shown, at },
-                io::ErrorKind::PermissionDenied => AppError::Unreadable { path: shown, at },
-                _ => AppError::Io { path: at, source },
-            });
-        }
-        Err(TraceError::Loop(_)) => return Err(AppError::Loop { path: shown }),
-    };
+    let trace = walk(sysroot, path, search)?;
     match trace.node {
         Node::File(_) => {}
         Node::Directory { .. } => return Err(AppError::Directory { path: shown }),

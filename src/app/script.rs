@@ -1,11 +1,13 @@
 //! `#!` scripts as apps: the rules of the kernel (`execve(2)`, `fs/binfmt_script.c`) and of GNU
 //! `env(1)`.
 
+mod shell;
+
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use super::{AppError, Interpreter, is_executable, similar};
+use super::{AppError, Interpreter, Scene, is_executable, similar};
 use crate::elf::{Foreign, Object, ObjectError, Root};
 use crate::sysroot::{Node, OpenFile, Sysroot, trace};
 
@@ -26,8 +28,26 @@ pub(super) struct Chain {
     pub(super) roots: Vec<Root>,
 }
 
-/// Follows the `#!` line of the script at `path` until a program stands there.
-pub(super) fn resolve(
+/// Follows the `#!` line of the script at `path` until a program stands there, which must be no
+/// shell unless one is allowed.
+pub(super) fn resolve(scene: &Scene<'_>, path: &Path, file: &OpenFile) -> Result<Chain, AppError> {
+    let chain = follow(scene.sysroot, path, file, scene.search)?;
+    match chain.interpreters.last() {
+        Some(last) if !scene.shell && shell::is_shell(scene.sysroot, last) => {
+            // With another script in between, this one is not in the shell's language.
+            let is_direct = chain.roots.len() == chain.interpreters.len();
+            let wraps = is_direct.then(|| shell::wrapped_program(file, scene));
+            Err(AppError::Shell {
+                script: scene.display(path),
+                shell: scene.display(&last.path),
+                wraps: wraps.flatten(),
+            })
+        }
+        _ => Ok(chain),
+    }
+}
+
+fn follow(
     sysroot: &dyn Sysroot,
     path: &Path,
     file: &OpenFile,
@@ -169,36 +189,66 @@ enum Program {
 }
 
 fn open_program(sysroot: &dyn Sysroot, script: &Path, path: &Path) -> Result<Program, AppError> {
-    let bad = |source| AppError::BadInterpreter {
-        script: script.to_path_buf(),
-        source: Box::new(source),
-    };
+    let bad = |source| unfit(script, sysroot.display(path), source);
     let shown = || sysroot.display(path);
     let (file, _) = super::open(sysroot, path, &[]).map_err(bad)?;
-    if !is_executable(file.mode) {
-        return Err(bad(AppError::NotExecutable {
-            path: shown(),
-            mode: file.mode,
-        }));
-    }
-    match Object::read(&file) {
+    let mode = file.mode;
+    let program = match Object::read(&file) {
         Ok(object) => {
             super::elf::check(&object, &shown()).map_err(bad)?;
-            Ok(Program::Elf)
+            Program::Elf
         }
         Err(ObjectError::NotElf {
             what: Foreign::Script { .. },
             ..
-        }) => Ok(Program::Script(file)),
-        Err(ObjectError::Empty) => Err(bad(AppError::Empty { path: shown() })),
-        Err(ObjectError::NotElf { what, .. }) => Err(bad(AppError::Foreign {
+        }) => Program::Script(file),
+        Err(ObjectError::Empty) => return Err(bad(AppError::Empty { path: shown() })),
+        Err(ObjectError::NotElf { what, .. }) => {
+            return Err(bad(AppError::Foreign {
+                path: shown(),
+                what,
+            }));
+        }
+        Err(source) => {
+            return Err(bad(AppError::Object {
+                path: shown(),
+                source,
+            }));
+        }
+    };
+    match mode {
+        mode if is_executable(mode) => Ok(program),
+        mode => Err(bad(AppError::NotExecutable {
             path: shown(),
-            what,
+            mode,
         })),
-        Err(source) => Err(bad(AppError::Object {
-            path: shown(),
-            source,
-        })),
+    }
+}
+
+/// What `fault` of an interpreter means for its script. What an app would have to be is of no
+/// account: the `#!` line is what is wrong.
+fn unfit(script: &Path, interpreter: PathBuf, fault: AppError) -> AppError {
+    let script = script.to_path_buf();
+    let what = match &fault {
+        AppError::Directory { .. } => "is a directory".to_owned(),
+        AppError::Special { .. } => "is a device, socket or pipe".to_owned(),
+        AppError::Empty { .. } => "is empty".to_owned(),
+        AppError::Library { .. } => "is a shared library".to_owned(),
+        AppError::NotLinked { .. } => "is an ELF file that cannot be run".to_owned(),
+        AppError::Foreign {
+            what: Foreign::Text,
+            ..
+        } => "is a text that has no `#!` line itself".to_owned(),
+        AppError::Foreign { what, .. } => format!("is not a Linux program but {what}"),
+        _ => {
+            let source = Box::new(fault);
+            return AppError::BadInterpreter { script, source };
+        }
+    };
+    AppError::NoInterpreterProgram {
+        script,
+        interpreter,
+        what,
     }
 }
 

@@ -60,8 +60,27 @@ impl System {
     }
 
     fn recognise(&self, path: &str) -> Result<App, AppError> {
+        self.recognise_with(path, true)
+    }
+
+    fn recognise_with(&self, path: &str, shell: bool) -> Result<App, AppError> {
         let search = ["/usr/local/bin", "/usr/bin", "/bin"].map(PathBuf::from);
-        recognise(&self.sysroot, Path::new(path), &search)
+        let scene = Scene {
+            sysroot: &self.sysroot,
+            search: &search,
+            runtime: RuntimeChoice::None,
+            shell,
+            host: None,
+        };
+        recognise(&scene, Path::new(path))
+    }
+
+    /// Why a script is refused, when no shell is allowed.
+    fn refusal(&self, text: &str) -> Option<String> {
+        self.file("/app", text.as_bytes());
+        let error = self.recognise_with("/app", false).err()?;
+        let message = error.to_string();
+        Some(message.replace(self.sysroot.path().to_str().unwrap(), ""))
     }
 
     /// The message, with the sysroot's own directory left out.
@@ -256,7 +275,9 @@ fn what_is_no_file_is_told() {
     let system = System::new();
     assert_eq!(
         system.message("/usr/bin"),
-        "/usr/bin: is a directory; give the program in it, and the rest with `--include /usr/bin`"
+        "/usr/bin: is a directory that is no app: it has no package.json (Node.js), no __main__.py \
+         (Python) and no lib/*.jar (Java); give the program in it, and the rest with `--include \
+         /usr/bin`"
     );
     let _socket =
         std::os::unix::net::UnixListener::bind(system.root.path().join("socket")).unwrap();
@@ -328,7 +349,8 @@ fn what_is_no_linux_program_is_told_with_what_to_do() {
         ),
         (
             b"\xca\xfe\xba\xbe\0\0\0\x41",
-            "a compiled Java class; give the `java` program, and add the class with `--include`",
+            "a compiled Java class; name it NAME.class and leave `--runtime` out, for Java to run \
+             it; or pack a jar",
         ),
         (
             b"\x1f\x8b",
@@ -350,9 +372,11 @@ fn what_is_no_linux_program_is_told_with_what_to_do() {
         );
     }
     system.file("/x.jar", b"PK\x03\x04");
-    assert!(system.message("/x.jar").ends_with(
-        "a ZIP archive, such as a .jar; give the `java` program, and add the archive with `--include`"
-    ));
+    assert!(
+        system
+            .message("/x.jar")
+            .ends_with("a ZIP archive, such as a .jar; leave `--runtime` out, for Java to run it")
+    );
     system.file("/x.py", b"print(1)\n");
     assert_eq!(
         system.message("/x.py"),
@@ -400,8 +424,8 @@ fn mistakes_in_the_first_line_of_a_script_are_told() {
         ),
         (
             "#!/usr/bin",
-            "its interpreter is of no use: /usr/bin: is a directory; give the program in it, and \
-             the rest with `--include /usr/bin`",
+            "its interpreter /usr/bin is a directory; name a program in the `#!` line, such as \
+             `#!/usr/bin/env NAME`",
         ),
         (
             "#!/usr/bin/env",
@@ -431,6 +455,112 @@ fn mistakes_in_the_first_line_of_a_script_are_told() {
             "{line}"
         );
     }
+}
+
+#[test]
+fn an_interpreter_that_is_no_program_is_told() {
+    let system = System::new();
+    system.file("/text", b"just words\n");
+    system.file("/empty", b"");
+    system.file("/lib.so", elf(true));
+    system.file("/windows", b"MZ");
+    for (interpreter, what) in [
+        ("/text", "is a text that has no `#!` line itself"),
+        ("/empty", "is empty"),
+        ("/lib.so", "is a shared library"),
+        (
+            "/windows",
+            "is not a Linux program but a PE file, a program for Windows",
+        ),
+    ] {
+        assert_eq!(
+            system.message_for(format!("#!{interpreter}\n").as_bytes()),
+            format!(
+                "/app: its interpreter {interpreter} {what}; name a program in the `#!` line, such \
+                 as `#!/usr/bin/env NAME`"
+            )
+        );
+    }
+    system.file_with_mode("/plain", elf(false), 0o644);
+    assert_eq!(
+        system.message_for(b"#!/plain\n"),
+        "/app: its interpreter is of no use: /plain: is not executable (mode 0644), and the image \
+         would get it so; `chmod +x /plain`"
+    );
+}
+
+#[test]
+fn a_shell_script_is_refused_with_the_program_to_build_instead() {
+    let system = System::new();
+    assert_eq!(
+        system.refusal("#!/bin/sh\nls | wc -l\n").unwrap(),
+        "/app: is a shell script, run by /bin/sh, and a distroless image has no shell, nor the \
+         programs that a shell starts; build the program that it starts, with what it sets as \
+         `--env`; `--allow-shell` builds it all the same, then `--include` adds those programs"
+    );
+    assert!(
+        system
+            .refusal("#!/bin/sh\nexport LANG=C\nexec python3 -m x \"$@\"\n")
+            .unwrap()
+            .contains(
+                "all that it does is to start /usr/bin/python3: build /usr/bin/python3 itself"
+            )
+    );
+    assert!(
+        system
+            .refusal("#!/bin/sh\nexec /opt/x/server\n")
+            .unwrap()
+            .contains("to start /opt/x/server:")
+    );
+}
+
+#[test]
+fn what_a_script_of_another_language_starts_is_not_guessed() {
+    let system = System::new();
+    system.file("/wrapper", b"#!/bin/sh\n");
+    let refusal = system.refusal("#!/wrapper\nexec /opt/x\n").unwrap();
+    assert!(!refusal.contains("/opt/x"), "{refusal}");
+}
+
+#[test]
+fn a_shell_is_known_by_any_of_its_names() {
+    let system = System::new();
+    for program in ["/bin/bash", "/bin/busybox", "/usr/local/bin/fish"] {
+        system.file(program, elf(false));
+    }
+    let link = |target: &str, path: &str| {
+        std::os::unix::fs::symlink(target, system.root.path().join(path)).unwrap();
+    };
+    link("bash", "bin/my-shell");
+    link("busybox", "bin/ash");
+    link("busybox", "bin/awk");
+    system.file("/wrapper", b"#!/bin/sh\n");
+    for line in [
+        "#!/bin/bash -e",
+        "#!/bin/my-shell",
+        "#!/bin/ash",
+        "#!/bin/busybox sh",
+        "#!/bin/busybox",
+        "#!/usr/bin/env bash",
+        "#!/usr/bin/env -S fish --no-config",
+        "#!/wrapper",
+    ] {
+        assert!(system.refusal(&format!("{line}\n")).is_some(), "{line}");
+        assert!(system.recognise("/app").is_ok(), "{line}");
+    }
+    for line in [
+        "#!/bin/awk -f",
+        "#!/bin/busybox awk",
+        "#!/usr/bin/env python3",
+    ] {
+        assert_eq!(system.refusal(&format!("{line}\n")), None, "{line}");
+    }
+}
+
+#[test]
+fn a_shell_that_is_named_itself_is_no_script() {
+    let app = System::new().recognise_with("/bin/sh", false).unwrap();
+    assert_eq!(app.kind, AppKind::Elf);
 }
 
 #[test]

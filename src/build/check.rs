@@ -58,7 +58,7 @@ pub(super) fn same_closure(
         .app
         .roots
         .iter()
-        .chain(&input.included_roots)
+        .chain(&input.further_roots)
         .map(|root| places.of_root(input, root))
         .chain(
             dlopen
@@ -87,7 +87,7 @@ pub(super) fn same_closure(
         .collect();
     // An include that is a further name of such a file is a file of its own in its layer.
     let is_included = |path: &ImagePath| {
-        (assembled.rootfs.get(path)).is_some_and(|entry| entry.origin == Origin::Include)
+        (assembled.rootfs.get(path)).is_some_and(|entry| entry.origin >= Origin::Runtime)
     };
     let copies = closure.objects.iter().flat_map(|object| &object.aliases);
     let copies = copies.map(|(_, trace)| places.of(&trace.target));

@@ -46,6 +46,28 @@ pub enum Error {
     /// The report could not be made.
     #[error(transparent)]
     Report(#[from] ReportError),
+    /// The rules of `bases/plugins.toml` cannot be used.
+    #[error(transparent)]
+    Rules(#[from] crate::plugins::RulesError),
+    /// The app could not be traced.
+    #[error(transparent)]
+    Trace(#[from] crate::trace::TraceError),
+    /// The image does not start.
+    #[error(transparent)]
+    Smoke(#[from] crate::smoke::SmokeError),
+    /// An app of another system cannot be run.
+    #[error(
+        "--trace runs the app, which belongs to another system (--sysroot): trace it there with --trace-out FILE, and give the file here with --profile FILE"
+    )]
+    TraceElsewhere,
+    /// No directory for files that are made on the way.
+    #[error("cannot make a temporary directory in {}: {source}; set TMPDIR to a directory that can be written", .path.display())]
+    Scratch {
+        /// Where.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// `--sysroot` cannot be used.
     #[error("cannot use {} as the sysroot: {source}. Give the directory that holds the other system's usr, lib and etc", .path.display())]
     Sysroot {

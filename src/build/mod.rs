@@ -3,31 +3,39 @@
 //! | stage | function | gives |
 //! |---|---|---|
 //! | recognise, resolve | [`Builder::resolve`] | [`Resolved`]: the app and its closure |
+//! | trace, where asked for | [`Builder::trace`] | what a run of the app opens |
 //! | assemble, check | [`Builder::plan`] | [`Plan`]: all that lands in the image |
+//! | prove, where asked for | [`Plan::smoke`] | how the image started in a sandbox |
 //! | pack, describe, write | [`Plan::write`] | [`Built`]: the image, where it is, its layers |
 //!
 //! Each stage takes the former one's value; nothing is written before the last.
 
+mod along;
+mod blame;
 mod check;
 mod error;
 mod input;
 mod launch;
+mod run;
 mod write;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 pub use check::Difference;
 pub use error::{Error, Unresolved};
 pub use write::{Built, LayerPart, Observer, Output, Phase, Silent};
 
 use crate::ImagePath;
-use crate::app::App;
+use crate::app::{App, Companions, Host, RuntimeChoice};
 use crate::elf::{Closure, Notice, Resolver, Root};
 use crate::image::{Platform, Settings};
 use crate::packages::Owners;
-use crate::rootfs::{Assembly, Base, Include, Origin, Rootfs};
+use crate::plugins::{Applied, Choice, Rules};
+use crate::rootfs::{APP_DIRECTORY, Assembly, Base, Include, Origin, Rootfs};
+use crate::trace::Profile;
 
 /// What to build, and how. The fields are what the flags of `distrobuild build` set.
 ///
@@ -49,6 +57,14 @@ pub struct Builder {
     pub sysroot: Option<PathBuf>,
     /// What the image starts from.
     pub base: Base,
+    /// What runs the app.
+    pub runtime: RuntimeChoice,
+    /// Let a shell into the image, where a script needs one.
+    pub shell: bool,
+    /// Which rules of `bases/plugins.toml` apply beside those that do by themselves, and which not.
+    pub rules: Choice,
+    /// The files that a run of the app opened.
+    pub profile: Option<Profile>,
     /// Further files.
     pub includes: Vec<Include>,
     /// Names of libraries that the app opens by `dlopen`.
@@ -63,7 +79,7 @@ pub struct Builder {
     pub layers: LayerSplit,
     /// The command; the app alone when `None`.
     pub entrypoint: Option<Vec<String>>,
-    /// Default arguments.
+    /// Default arguments; those of a rule of `bases/plugins.toml` when there are none.
     pub cmd: Vec<String>,
     /// Environment, added to the base's; a name given again replaces the base's value.
     pub env: Vec<(String, String)>,
@@ -79,12 +95,18 @@ pub struct Builder {
     pub annotations: BTreeMap<String, String>,
     /// Time of every file and of the image, in seconds since the epoch (`SOURCE_DATE_EPOCH`).
     pub epoch: u64,
+    /// The environment in which runtimes are looked for (`PATH`, `VIRTUAL_ENV`, `JAVA_HOME`): this
+    /// process's own, unless set otherwise. Of no account with a [`sysroot`](Self::sysroot).
+    pub variables: BTreeMap<OsString, OsString>,
+    /// Where files are made on the way, such as a smaller Java runtime, and found again by the
+    /// next build; `None` for a directory that goes with the [`Plan`].
+    pub scratch: Option<PathBuf>,
 }
 
 /// How the entries of an image are divided into layers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LayerSplit {
-    /// Base, libraries, and the app with what was included: what changes seldom is below.
+    /// Base, libraries, runtime, and the app with what was included: what changes seldom is below.
     #[default]
     ByOrigin,
     /// One layer.
@@ -98,6 +120,10 @@ pub struct Resolved {
     pub app: App,
     /// Its closure, complete or not.
     pub closure: Closure,
+    /// What else comes along.
+    pub companions: Vec<Companions>,
+    /// What the user should know, beside the closure's notices.
+    pub notices: Vec<String>,
 }
 
 /// An image that is decided, to the last path, and not yet written.
@@ -107,6 +133,8 @@ pub struct Plan {
     pub app: App,
     /// Its closure, complete.
     pub closure: Closure,
+    /// What else comes along.
+    pub companions: Vec<Companions>,
     /// All that lands in the image.
     pub rootfs: Rootfs,
     /// The layers, lowest first, each with its part of the tree.
@@ -121,6 +149,26 @@ pub struct Plan {
     pub notices: Vec<String>,
     /// Time of every file, in seconds since the epoch.
     pub epoch: u64,
+    /// Holds the files that were made on the way.
+    _scratch: Scratch,
+}
+
+/// The directory for files that are made on the way.
+#[derive(Debug, Clone)]
+enum Scratch {
+    /// It stays.
+    Kept(PathBuf),
+    /// It goes with the last that uses it.
+    Temporary(Arc<tempfile::TempDir>),
+}
+
+impl Scratch {
+    fn path(&self) -> PathBuf {
+        match self {
+            Self::Kept(path) => path.clone(),
+            Self::Temporary(directory) => directory.path().to_path_buf(),
+        }
+    }
 }
 
 impl Builder {
@@ -130,6 +178,10 @@ impl Builder {
             app: app.into(),
             sysroot: None,
             base,
+            runtime: RuntimeChoice::Auto,
+            shell: false,
+            rules: Choice::default(),
+            profile: None,
             includes: Vec::new(),
             dlopen: Vec::new(),
             library_path: Vec::new(),
@@ -145,6 +197,8 @@ impl Builder {
             labels: BTreeMap::new(),
             annotations: BTreeMap::new(),
             epoch: 0,
+            variables: std::env::vars_os().collect(),
+            scratch: None,
         }
     }
 
@@ -154,11 +208,15 @@ impl Builder {
     /// When the app, an included file or the sysroot cannot be used.
     pub fn resolve(&self) -> Result<Resolved, Error> {
         let directory = input::open_sysroot(self.sysroot.as_deref())?;
-        let input = input::Input::gather(self, &directory)?;
-        let closure = self.closure(&input)?;
+        let scratch = self.scratch()?;
+        let host = self.host(&scratch);
+        let mut input = input::Input::gather(self, &directory, host.as_ref())?;
+        let (closure, applied) = self.whole_closure(&mut input)?;
         Ok(Resolved {
-            app: input.app,
             closure,
+            companions: input.companions.groups().to_vec(),
+            notices: [input.notices, applied.notices].concat(),
+            app: input.app,
         })
     }
 
@@ -169,8 +227,10 @@ impl Builder {
     /// When something is missing or unfit; all of it is named at once.
     pub fn plan(&self) -> Result<Plan, Error> {
         let directory = input::open_sysroot(self.sysroot.as_deref())?;
-        let input = input::Input::gather(self, &directory)?;
-        let closure = self.closure(&input)?;
+        let scratch = self.scratch()?;
+        let host = self.host(&scratch);
+        let mut input = input::Input::gather(self, &directory, host.as_ref())?;
+        let (closure, applied) = self.whole_closure(&mut input)?;
         let platform = self.platform_of(&input, &closure)?;
         Unresolved::check(&closure, input.sysroot())?;
         let assembled = crate::rootfs::assemble(&Assembly {
@@ -178,23 +238,30 @@ impl Builder {
             base: &self.base,
             app: &input.app,
             closure: &closure,
-            includes: input.includes.clone(),
+            includes: input.brought(),
             strip: self.strip.then_some(strip),
         })?;
-        if self.entrypoint.is_none() && assembled.entrypoint.as_path().to_str().is_none() {
+        let hosted = input.app.hosted();
+        if hosted.is_none()
+            && self.entrypoint.is_none()
+            && assembled.entrypoint.as_path().to_str().is_none()
+        {
             return Err(Error::NotUnicode(input.sysroot().display(&input.app.path)));
         }
-        let settings = self.settings(&assembled.entrypoint);
+        let settings = self.settings(&input.app, &assembled.entrypoint, &applied);
         check::same_closure(&closure, &assembled, &input, &self.dlopen, &settings.env)?;
         let parts = write::parts(&assembled.rootfs, self.layers);
-        let system_paths: Vec<ImagePath> = assembled.placements.values().cloned().collect();
+        let mut system_paths: Vec<ImagePath> = assembled.placements.values().cloned().collect();
+        system_paths.extend(input.companions.in_place().cloned());
         let owners = crate::packages::owners(input.sysroot(), &system_paths);
         let launch = launch::notices(&assembled.rootfs, &settings);
-        let notices = [input.notices, assembled.notices, launch].concat();
+        let notices = [input.notices, applied.notices, assembled.notices, launch].concat();
+        let companions = input.companions.groups().to_vec();
         let (app, rootfs, epoch) = (input.app, assembled.rootfs, self.epoch);
         Ok(Plan {
             app,
             closure,
+            companions,
             rootfs,
             parts,
             platform,
@@ -202,7 +269,91 @@ impl Builder {
             owners,
             notices,
             epoch,
+            _scratch: scratch,
         })
+    }
+
+    fn scratch(&self) -> Result<Scratch, Error> {
+        // Where it cannot be made, this build has its own.
+        if let Some(path) = &self.scratch
+            && std::fs::create_dir_all(path).is_ok()
+        {
+            return Ok(Scratch::Kept(path.clone()));
+        }
+        let made = tempfile::Builder::new().prefix("distrobuild-").tempdir();
+        let directory = made.map_err(|source| Error::Scratch {
+            path: std::env::temp_dir(),
+            source,
+        })?;
+        Ok(Scratch::Temporary(Arc::new(directory)))
+    }
+
+    /// This machine, where it is the system that everything is taken from.
+    fn host(&self, scratch: &Scratch) -> Option<Host> {
+        let is_here = self.sysroot.as_deref().is_none_or(|path| path == "/");
+        is_here.then(|| Host {
+            variables: self.variables.clone(),
+            scratch: scratch.path(),
+            threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        })
+    }
+
+    /// Resolves until no rule brings anything more, and nothing is left that may be left out.
+    fn whole_closure(&self, input: &mut input::Input) -> Result<(Closure, Applied), Error> {
+        let rules = Rules::built_in()?;
+        let mut is_profile_due = true;
+        loop {
+            let closure = self.closure(input)?;
+            if input.leave_out_optional(&closure)? {
+                continue;
+            }
+            let applied = rules.apply(input.sysroot(), &closure, &self.rules)?;
+            let mut grew = input.add(applied.companions.clone())?;
+            if std::mem::take(&mut is_profile_due)
+                && let Some(profile) = &self.profile
+            {
+                grew |= self.add_profile(input, &closure, profile)?;
+            }
+            if !grew {
+                return Ok((closure, applied));
+            }
+        }
+    }
+
+    fn add_profile(
+        &self,
+        input: &mut input::Input,
+        closure: &Closure,
+        profile: &Profile,
+    ) -> Result<bool, Error> {
+        let here = std::env::current_dir().map_err(|source| Error::WorkingDirectory {
+            path: self.app.clone(),
+            source,
+        })?;
+        let known: BTreeSet<&ImagePath> = closure
+            .objects
+            .iter()
+            .map(|object| &object.trace.target)
+            .chain(std::iter::once(&input.app.trace.target))
+            .collect();
+        let workdir = self.workdir_of(&input.app).unwrap_or_else(ImagePath::root);
+        let moved = run::moved(&input.app, closure);
+        let brought = profile.companions(input.sysroot(), &here, &moved, &workdir, &|path| {
+            input.companions.holds(path) || known.contains(path)
+        })?;
+        input.add(brought)
+    }
+
+    /// The working directory of the image: what the user says, what the runtime wants, or where
+    /// the files lie that the app named relative to its own.
+    fn workdir_of(&self, app: &App) -> Option<ImagePath> {
+        let runtime = || app.hosted().and_then(|hosted| hosted.workdir.clone());
+        let relative = || {
+            let profile = self.profile.as_ref()?;
+            let is_relative = profile.files.iter().any(|file| file.path.is_relative());
+            is_relative.then(|| ImagePath::new(APP_DIRECTORY).ok())?
+        };
+        self.workdir.clone().or_else(runtime).or_else(relative)
     }
 
     fn closure(&self, input: &input::Input) -> Result<Closure, Error> {
@@ -214,12 +365,16 @@ impl Builder {
             .app
             .roots
             .iter()
-            .chain(&input.included_roots)
+            .chain(&input.further_roots)
             .cloned()
             .chain(dlopen)
             .collect();
+        let mut library_path = self.library_path.clone();
+        if let Some(hosted) = input.app.hosted() {
+            library_path.extend(hosted.library_path.iter().cloned());
+        }
         let resolver = Resolver {
-            library_path: self.library_path.clone(),
+            library_path,
             ..Resolver::default()
         };
         let mut closure = crate::elf::resolve(input.sysroot(), &roots, &resolver)?;
@@ -264,9 +419,11 @@ impl Builder {
         }
     }
 
-    fn settings(&self, app: &ImagePath) -> Settings {
+    fn settings(&self, app: &App, file: &ImagePath, rules: &Applied) -> Settings {
+        let hosted = app.hosted();
+        let by_runtime = hosted.map_or(&[][..], |hosted| &hosted.env);
         let mut env = self.base.config.env.clone();
-        for (name, value) in &self.env {
+        for (name, value) in by_runtime.iter().chain(&rules.env).chain(&self.env) {
             match env.iter_mut().find(|(known, _)| known == name) {
                 Some((_, old)) => old.clone_from(value),
                 None => env.push((name.clone(), value.clone())),
@@ -288,13 +445,16 @@ impl Builder {
             entrypoint: self
                 .entrypoint
                 .clone()
-                .unwrap_or_else(|| vec![app.to_string()]),
-            cmd: self.cmd.clone(),
+                .or_else(|| hosted.map(|hosted| hosted.command.clone()))
+                .unwrap_or_else(|| vec![file.to_string()]),
+            cmd: match self.entrypoint.is_none() && self.cmd.is_empty() {
+                true => rules.arguments.clone(),
+                false => self.cmd.clone(),
+            },
             env,
             workdir: self
-                .workdir
-                .as_ref()
-                .map(ImagePath::to_string)
+                .workdir_of(app)
+                .map(|directory| directory.to_string())
                 .unwrap_or_default(),
             ports: self.ports.clone(),
             labels: self.labels.clone(),
@@ -322,7 +482,8 @@ impl LayerSplit {
         match (self, origin) {
             (Self::Single, _) | (Self::ByOrigin, Origin::Base) => 0,
             (Self::ByOrigin, Origin::Library) => 1,
-            (Self::ByOrigin, Origin::App | Origin::Include) => 2,
+            (Self::ByOrigin, Origin::Runtime) => 2,
+            (Self::ByOrigin, Origin::App | Origin::Include) => 3,
         }
     }
 }

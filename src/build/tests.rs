@@ -58,3 +58,16 @@ fn a_program_that_is_nowhere_is_looked_for_in_the_sysroot() {
     builder.app = Path::new("/usr").into();
     assert!(message(&builder).starts_with("/usr: is a directory"));
 }
+
+#[test]
+fn a_bare_name_that_is_no_file_here_is_found_as_a_shell_finds_it() {
+    let (directory, _) = named(b"only-on-the-path");
+    let mut builder = Builder::new("only-on-the-path", Base::none());
+    let path = std::env::join_paths([directory.path()]).unwrap();
+    builder.variables = BTreeMap::from([("PATH".into(), path)]);
+    let app = builder.resolve().unwrap().app;
+    assert_eq!(app.path, directory.path().join("only-on-the-path"));
+    builder.variables.clear();
+    let message = builder.resolve().unwrap_err().to_string();
+    assert!(message.contains("no such file"), "{message}");
+}

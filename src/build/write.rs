@@ -15,7 +15,7 @@ use crate::store::{Destination, Writer};
 /// One layer to be: which entries of the tree it holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LayerPart {
-    /// What is in it: `base`, `libraries`, `app` or `all`.
+    /// What is in it: `base`, `libraries`, `runtime`, `app` or `all`.
     pub name: &'static str,
     /// The paths, sorted.
     pub paths: Vec<ImagePath>,
@@ -35,7 +35,7 @@ impl LayerPart {
 pub(super) fn parts(rootfs: &Rootfs, split: LayerSplit) -> Vec<LayerPart> {
     let names: &[&'static str] = match split {
         LayerSplit::Single => &["all"],
-        LayerSplit::ByOrigin => &["base", "libraries", "app"],
+        LayerSplit::ByOrigin => &["base", "libraries", "runtime", "app"],
     };
     let mut parts: Vec<LayerPart> = names
         .iter()

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
@@ -20,6 +21,8 @@ Examples:
   distrobuild /usr/bin/jq -o jq.tar          an OCI archive
   distrobuild ./server --port 8080 -- --listen 0.0.0.0:8080
   distrobuild ./app --report markdown --max-size 20MB
+  distrobuild ./venv/bin/myapp --smoke=--version
+  distrobuild ./server.js --port 8080 --smoke-port 8080
   distrobuild deps ./app                     which libraries it needs, and why
 
 Exit codes: 0 done, 1 error, 2 wrong usage, 3 over the size budget.";
@@ -56,7 +59,7 @@ pub(super) enum Command {
     Deps(Deps),
     /// Show what takes the room in an image
     Report(ReportArguments),
-    /// Show or prune the cache of compressed layers
+    /// Show or prune the cache of compressed layers and of what builds made on the way
     Cache(CacheArguments),
 }
 
@@ -124,14 +127,96 @@ pub(super) struct Search {
     /// Files to add: a file, directory or glob of this machine, and where it goes in the image (repeatable)
     #[arg(long, value_name = "SRC[:DST]", value_parser = Include::parse)]
     pub(super) include: Vec<Include>,
+    /// What runs the app
+    #[arg(long, value_name = "RUNTIME", default_value = "auto")]
+    pub(super) runtime: RuntimeName,
+    /// Let a shell into the image, for a shell script
+    #[arg(long)]
+    pub(super) allow_shell: bool,
+    /// Apply a rule that does not apply by itself, such as fonts; `deps --rules` lists them (repeatable)
+    #[arg(long, value_name = "RULE")]
+    pub(super) with: Vec<String>,
+    /// Do not apply a rule (repeatable)
+    #[arg(long, value_name = "RULE")]
+    pub(super) without: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum RuntimeName {
+    /// What the app looks like
+    Auto,
+    /// The kernel alone: an ELF program, or a #! script with its interpreter
+    None,
+    /// CPython
+    Python,
+    /// Node.js
+    Node,
+    /// A Java virtual machine
+    Java,
+}
+
+/// Running the app on this machine before the build.
+#[derive(Debug, Args)]
+pub(super) struct Trace {
+    /// Run the app, with the arguments after --, and include every file that it opens
+    #[arg(long)]
+    pub(super) trace: bool,
+    /// End the traced app by SIGTERM after this time, as 10s: for servers (implies --trace)
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(super) trace_for: Option<Duration>,
+    /// Write what the traced app opened to FILE, for --profile (implies --trace)
+    #[arg(long, value_name = "FILE", conflicts_with = "profile", value_hint = ValueHint::FilePath)]
+    pub(super) trace_out: Option<PathBuf>,
+}
+
+impl Trace {
+    pub(super) fn is_wanted(&self) -> bool {
+        self.trace || self.trace_for.is_some() || self.trace_out.is_some()
+    }
+}
+
+/// Running the image in a sandbox before it is written.
+#[derive(Debug, Args)]
+pub(super) struct Smoke {
+    /// Start the image in a sandbox, with ARGS in the place of its default arguments, and fail
+    /// the build when it does not exit with 0, or, with --port, does not answer there
+    #[arg(long, value_name = "ARGS", num_args = 0..=1, require_equals = true)]
+    pub(super) smoke: Option<Option<String>>,
+    /// Text that it must print (implies --smoke; repeatable)
+    #[arg(long, value_name = "TEXT")]
+    pub(super) smoke_expect: Vec<String>,
+    /// TCP port on which it must answer (implies --smoke; repeatable)
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(super) smoke_port: Vec<u16>,
+    /// Time that it must stay up, as 5s (implies --smoke)
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(super) smoke_for: Option<Duration>,
+    /// Time limit of the whole run
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "30s")]
+    pub(super) smoke_timeout: Duration,
+    /// Directory that it may write to, empty and in memory; the rest of the image is read-only
+    /// (implies --smoke; repeatable)
+    #[arg(long, value_name = "DIR")]
+    pub(super) smoke_writable: Vec<ImagePath>,
+}
+
+impl Smoke {
+    pub(super) fn is_wanted(&self) -> bool {
+        self.smoke.is_some()
+            || !self.smoke_expect.is_empty()
+            || !self.smoke_port.is_empty()
+            || self.smoke_for.is_some()
+            || !self.smoke_writable.is_empty()
+    }
 }
 
 #[derive(Debug, Args)]
 pub(super) struct Build {
-    /// The program: an ELF executable or a #! script
+    /// The app: an ELF program, a script, a virtual environment's command, a directory with
+    /// __main__.py or package.json, a .js or .jar file
     #[arg(value_name = "APP", required = true, value_hint = ValueHint::FilePath)]
     pub(super) app: Option<PathBuf>,
-    /// Default arguments of the program (CMD)
+    /// Default arguments of the app (CMD); --trace runs it with them
     #[arg(last = true, value_name = "CMD")]
     pub(super) cmd: Vec<String>,
 
@@ -172,6 +257,9 @@ pub(super) struct Build {
     /// Drop debug sections and symbol tables of ELF files
     #[arg(long, help_heading = "Content")]
     pub(super) strip: bool,
+    /// Include the files that a run recorded by --trace-out opened
+    #[arg(long, value_name = "FILE", help_heading = "Content", conflicts_with = "trace", value_hint = ValueHint::FilePath)]
+    pub(super) profile: Option<PathBuf>,
     /// How the content is divided into layers
     #[arg(
         long,
@@ -214,6 +302,11 @@ pub(super) struct Build {
     #[arg(long, value_name = "OS/ARCH", help_heading = "Config")]
     pub(super) platform: Option<Platform>,
 
+    #[command(flatten, next_help_heading = "Trace")]
+    pub(super) trace: Trace,
+    #[command(flatten, next_help_heading = "Smoke test")]
+    pub(super) smoke: Smoke,
+
     /// Form of the size report [default: table, with -q none]
     #[arg(long, value_name = "FORM", help_heading = "Report")]
     pub(super) report: Option<ReportForm>,
@@ -227,7 +320,7 @@ pub(super) struct Build {
     /// Threads that compress; they never change a byte [default: one a core]
     #[arg(short = 'j', long, value_name = "N", value_parser = threads, help_heading = "Running")]
     pub(super) threads: Option<NonZeroUsize>,
-    /// Neither read nor write the cache of compressed layers
+    /// Neither read nor write the cache
     #[arg(long, help_heading = "Running")]
     pub(super) no_cache: bool,
     /// Show how long each phase took
@@ -265,11 +358,14 @@ pub(super) enum ReportForm {
 
 #[derive(Debug, Args)]
 pub(super) struct Deps {
-    /// The program: an ELF executable or a #! script
-    #[arg(value_name = "APP", value_hint = ValueHint::FilePath)]
-    pub(super) app: PathBuf,
+    /// The app, as for build
+    #[arg(value_name = "APP", required_unless_present = "rules", value_hint = ValueHint::FilePath)]
+    pub(super) app: Option<PathBuf>,
     #[command(flatten)]
     pub(super) search: Search,
+    /// List the rules for what comes along with a library or a program
+    #[arg(long, exclusive = true)]
+    pub(super) rules: bool,
     /// Print JSON
     #[arg(long)]
     pub(super) json: bool,
@@ -318,6 +414,32 @@ fn key_value(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("NAME=VALUE is expected".to_owned()),
+    }
+}
+
+/// A time such as `500ms`, `10s`, `1.5s` or `2m`; a bare number is seconds.
+fn duration(text: &str) -> Result<Duration, String> {
+    const EXPECTED: &str = "a time above zero is expected, as 500ms, 10s or 2m";
+    let at = text.find(|c: char| c.is_ascii_alphabetic());
+    let (number, unit) = text.split_at(at.unwrap_or(text.len()));
+    let scale = match unit {
+        "ms" => 1e-3,
+        "s" | "" => 1.0,
+        "m" | "min" => 60.0,
+        "h" => 3600.0,
+        _ => return Err(EXPECTED.to_owned()),
+    };
+    let seconds = number
+        .trim()
+        .parse::<f64>()
+        .ok()
+        .map(|number| number * scale);
+    match seconds {
+        // Longer than a day is a mistake.
+        Some(seconds) if seconds > 0.0 && seconds <= 86_400.0 => {
+            Ok(Duration::from_secs_f64(seconds))
+        }
+        _ => Err(EXPECTED.to_owned()),
     }
 }
 
@@ -390,6 +512,31 @@ mod tests {
         assert!(parse(&["--completions", "bash"]).is_ok());
         assert!(parse(&[]).is_err());
         assert!(parse(&["build"]).is_err());
+    }
+
+    #[test]
+    fn times_have_units() {
+        for (text, milliseconds) in [
+            ("500ms", 500),
+            ("10s", 10_000),
+            ("1.5", 1500),
+            ("2m", 120_000),
+        ] {
+            assert_eq!(duration(text).unwrap().as_millis(), milliseconds, "{text}");
+        }
+        for bad in ["", "0", "-1s", "5 parsecs", "s", "inf", "NaN", "1e300h"] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn arguments_of_the_smoke_run_follow_an_equals_sign() {
+        let smoke = |words: &[&str]| parse(words).unwrap().build.smoke;
+        assert!(!smoke(&["./app"]).is_wanted());
+        assert_eq!(smoke(&["--smoke", "./app"]).smoke, Some(None));
+        let given = smoke(&["./app", "--smoke=--version"]).smoke;
+        assert_eq!(given, Some(Some("--version".to_owned())));
+        assert!(smoke(&["./app", "--smoke-port", "80"]).is_wanted());
     }
 
     #[test]

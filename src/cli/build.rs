@@ -5,25 +5,38 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 
-use super::args::{Build, Format, Layers, ReportForm, Search};
+use super::args::{Build, Format, Layers, ReportForm, RuntimeName, Search};
 use super::terminal::{Terminal, harmless};
 use super::{OVER_BUDGET, Usage, report};
+use crate::app::{Runtime, RuntimeChoice};
 use crate::build::{Builder, LayerSplit, Output, Plan};
+use crate::helper::Helper;
 use crate::layer::Cache;
+use crate::plugins::{Choice, Rules};
 use crate::rootfs::Base;
+use crate::smoke::Smoke;
 use crate::store::Destination;
+use crate::trace::{Profile, Traced, Tracing};
 
 /// Builds an image and shows its report.
 pub(super) fn run(arguments: Build, terminal: &Terminal) -> anyhow::Result<ExitCode> {
     let against = report::Against::read(&arguments.against, arguments.platform.as_ref())?;
-    let builder = builder(&arguments)?;
+    let mut builder = builder(&arguments)?;
     let destination = destination(&arguments, &builder)?;
     destination.name(&arguments.tag).map_err(Usage::of)?;
+    let traced = trace(&arguments, &mut builder, &destination, terminal)?;
     let plan = terminal.timed("plan", || builder.plan())?;
     terminal.plan(&plan);
+    if let Some(traced) = &traced {
+        terminal.traced(traced, &plan);
+    }
     if arguments.dry_run {
         terminal.result(&tree(&plan))?;
         return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(smoke) = smoke(&arguments).map_err(Usage::of)? {
+        let started = terminal.timed("smoke", || plan.smoke(&smoke))?;
+        terminal.started(&started);
     }
     if let Err(error) = crate::store::install() {
         terminal.warn(&format!(
@@ -75,6 +88,13 @@ fn builder(arguments: &Build) -> anyhow::Result<Builder> {
     apply_search(&mut builder, &arguments.search)?;
     builder.platform.clone_from(&arguments.platform);
     builder.strip = arguments.strip;
+    builder.profile = match &arguments.profile {
+        Some(file) => Some(Profile::read(file)?),
+        None => None,
+    };
+    if !arguments.no_cache {
+        builder.scratch = super::made::directory();
+    }
     builder.layers = match arguments.layers {
         Layers::Split => LayerSplit::ByOrigin,
         Layers::Single => LayerSplit::Single,
@@ -101,6 +121,23 @@ pub(super) fn apply_search(builder: &mut Builder, search: &Search) -> anyhow::Re
     builder.sysroot.clone_from(&search.sysroot);
     builder.dlopen.clone_from(&search.dlopen);
     builder.includes.clone_from(&search.include);
+    builder.runtime = match search.runtime {
+        RuntimeName::Auto => RuntimeChoice::Auto,
+        RuntimeName::None => RuntimeChoice::None,
+        RuntimeName::Python => RuntimeChoice::Only(Runtime::Python),
+        RuntimeName::Node => RuntimeChoice::Only(Runtime::Node),
+        RuntimeName::Java => RuntimeChoice::Only(Runtime::Java),
+    };
+    builder.shell = search.allow_shell;
+    builder.rules = Choice {
+        with: search.with.iter().cloned().collect(),
+        without: search.without.iter().cloned().collect(),
+    };
+    if builder.rules != Choice::default() {
+        Rules::built_in()?
+            .check(&builder.rules)
+            .map_err(Usage::of)?;
+    }
     builder.library_path = search
         .library_path
         .iter()
@@ -134,19 +171,79 @@ fn base(argument: &str) -> anyhow::Result<Base> {
 
 /// `--entrypoint`: a JSON array of words, or words split at blanks.
 fn command_line(text: &str) -> anyhow::Result<Vec<String>> {
-    let words: Vec<String> = if text.trim_start().starts_with('[') {
-        serde_json::from_str(text).with_context(|| {
-            format!("--entrypoint {text}: a JSON array of strings is expected, as [\"/app/server\", \"--verbose\"]")
-        })?
-    } else {
-        text.split_whitespace().map(str::to_owned).collect()
-    };
+    let words = words("--entrypoint", text)?;
     if words.is_empty() {
         anyhow::bail!(
             "--entrypoint is empty: give the command to run, or leave it out to run the program itself"
         );
     }
     Ok(words)
+}
+
+/// A JSON array of words, or words split at blanks.
+fn words(option: &str, text: &str) -> anyhow::Result<Vec<String>> {
+    if !text.trim_start().starts_with('[') {
+        return Ok(text.split_whitespace().map(str::to_owned).collect());
+    }
+    serde_json::from_str(text).with_context(|| {
+        format!("{option} {text}: a JSON array of strings is expected, as [\"/app/server\", \"--verbose\"]")
+    })
+}
+
+/// Runs the app under trace, if that is wanted, and gives the builder its profile.
+fn trace(
+    arguments: &Build,
+    builder: &mut Builder,
+    destination: &Destination,
+    terminal: &Terminal,
+) -> anyhow::Result<Option<Traced>> {
+    if !arguments.trace.is_wanted() {
+        return Ok(None);
+    }
+    let tracing = Tracing {
+        command: Vec::new(),
+        time: arguments.trace.trace_for,
+        ignore: vec![destination.path().to_path_buf()],
+        helper: Helper::default(),
+    };
+    let traced = terminal.timed("trace", || builder.trace(&tracing))?;
+    if let Some(file) = &arguments.trace.trace_out {
+        traced.profile.write(file)?;
+    }
+    builder.profile = Some(traced.profile.clone());
+    Ok(Some(traced))
+}
+
+/// What `--smoke` and its companions ask for. An image that says on which ports it listens has
+/// to answer there, unless something else is asked of it.
+fn smoke(arguments: &Build) -> anyhow::Result<Option<Smoke>> {
+    let exposed = &arguments.port;
+    let arguments = &arguments.smoke;
+    if !arguments.is_wanted() {
+        return Ok(None);
+    }
+    let words = match &arguments.smoke {
+        Some(Some(text)) => Some(words("--smoke", text)?),
+        _ => None,
+    };
+    let mut ports = arguments.smoke_port.clone();
+    if words.is_none()
+        && ports.is_empty()
+        && arguments.smoke_expect.is_empty()
+        && arguments.smoke_for.is_none()
+    {
+        let tcp = exposed.iter().filter_map(|port| port.strip_suffix("/tcp"));
+        ports.extend(tcp.filter_map(|port| port.parse::<u16>().ok()));
+    }
+    Ok(Some(Smoke {
+        arguments: words,
+        expect: arguments.smoke_expect.clone(),
+        ports,
+        stay: arguments.smoke_for,
+        limit: arguments.smoke_timeout,
+        writable: arguments.smoke_writable.clone(),
+        ..Smoke::default()
+    }))
 }
 
 /// The end of the year 9999: RFC 3339 has four digits for a year.

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 
 use super::args::{CacheAction, CacheArguments};
+use super::made;
 use super::terminal::Terminal;
 use crate::layer::{Cache, CacheSummary};
 use crate::report::human_size as human;
@@ -13,18 +14,24 @@ use crate::report::human_size as human;
 pub(super) fn run(arguments: &CacheArguments, terminal: &Terminal) -> anyhow::Result<ExitCode> {
     let cache = open()?;
     match &arguments.action {
-        None | Some(CacheAction::Show) => terminal.result(&shown(
-            &cache.summary().with_context(|| failed(&cache, "read"))?,
-        ))?,
+        None | Some(CacheAction::Show) => {
+            let failed = || failed(&cache, "read");
+            let summary = cache.summary().with_context(failed)?;
+            let made = made::size().with_context(failed)?;
+            terminal.result(&shown(&summary, made))?;
+        }
         Some(CacheAction::Prune { keep }) => {
-            let freed = cache
-                .prune(keep.bytes())
-                .with_context(|| failed(&cache, "pruned"))?;
-            terminal.result(&format!("freed {}\n", human(freed.bytes)))?;
+            let failed = || failed(&cache, "pruned");
+            let layers = cache.prune(keep.bytes()).with_context(failed)?.bytes;
+            let left = cache.summary().with_context(failed)?.bytes;
+            let made = made::prune(keep.bytes().saturating_sub(left)).with_context(failed)?;
+            terminal.result(&format!("freed {}\n", human(layers + made)))?;
         }
         Some(CacheAction::Clear) => {
-            let freed = cache.clear().with_context(|| failed(&cache, "cleared"))?;
-            terminal.result(&format!("freed {}\n", human(freed.bytes)))?;
+            let failed = || failed(&cache, "cleared");
+            let layers = cache.clear().with_context(failed)?.bytes;
+            let made = made::prune(0).with_context(failed)?;
+            terminal.result(&format!("freed {}\n", human(layers + made)))?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -42,13 +49,14 @@ pub(super) fn open() -> anyhow::Result<Cache> {
     Ok(Cache::open(directory, Cache::DEFAULT_LIMIT))
 }
 
-fn shown(summary: &CacheSummary) -> String {
+fn shown(summary: &CacheSummary, made: u64) -> String {
     format!(
-        "directory  {}\nsize       {} of {} at most\nmembers    {}\nlayers     {}\n",
+        "directory  {}\nsize       {} of {} at most\nmembers    {}\nlayers     {}\nmade       {} (Java runtimes, compiled Python)\n",
         summary.directory.display(),
         human(summary.bytes),
         human(summary.limit),
         summary.members,
         summary.layers,
+        human(made),
     )
 }

@@ -1,22 +1,36 @@
 //! `distrobuild deps`.
 
+use std::fmt::Write;
 use std::process::ExitCode;
 
 use super::args::Deps;
 use super::build::apply_search;
 use super::terminal::Terminal;
 use crate::build::Builder;
+use crate::plugins::Rules;
 use crate::report::deps;
 use crate::rootfs::Base;
 
 /// Shows the closure of a program; exit code 1 when something is missing.
 pub(super) fn run(arguments: &Deps, terminal: &Terminal) -> anyhow::Result<ExitCode> {
-    let mut builder = Builder::new(&arguments.app, Base::none());
+    if arguments.rules {
+        return rules(terminal);
+    }
+    // clap requires APP unless `--rules` was given.
+    let app = arguments.app.clone().unwrap_or_default();
+    let mut builder = Builder::new(app, Base::none());
+    builder.scratch = super::made::directory();
     apply_search(&mut builder, &arguments.search)?;
     let resolved = builder.resolve()?;
     match arguments.json {
-        true => terminal.document(&deps::json(&resolved.closure)?)?,
-        false => terminal.result(&deps::tree(&resolved.closure))?,
+        true => terminal.document(&deps::json(&resolved.closure, &resolved.companions)?)?,
+        false => {
+            let tree = deps::tree(&resolved.closure);
+            terminal.result(&(tree + &deps::companions(&resolved.companions)))?;
+        }
+    }
+    for notice in &resolved.notices {
+        terminal.warn(notice);
     }
     let complete = resolved.closure.is_complete();
     // The process ends here: thousands of small pieces need not be given back one by one.
@@ -26,4 +40,21 @@ pub(super) fn run(arguments: &Deps, terminal: &Terminal) -> anyhow::Result<ExitC
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// Lists the rules, a line each: those that apply by themselves, and those to ask for.
+fn rules(terminal: &Terminal) -> anyhow::Result<ExitCode> {
+    let rules = Rules::built_in()?;
+    let mut text = String::new();
+    for (heading, default) in [
+        ("Applied where they fit (--without NAME)", true),
+        ("Applied when asked for (--with NAME)", false),
+    ] {
+        let _ = writeln!(text, "{heading}:");
+        for rule in rules.iter().filter(|rule| rule.default == default) {
+            let _ = writeln!(text, "  {:<18} {}", rule.name, rule.reason);
+        }
+    }
+    terminal.result(&text)?;
+    Ok(ExitCode::SUCCESS)
 }

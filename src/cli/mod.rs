@@ -4,6 +4,7 @@ mod args;
 mod build;
 mod cache;
 mod deps;
+mod made;
 mod report;
 mod terminal;
 

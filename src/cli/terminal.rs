@@ -8,10 +8,16 @@ use std::time::{Duration, Instant};
 use anstyle::{AnsiColor, Style};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
-use crate::app::AppKind;
+use crate::app::{AppKind, Companions, Provenance};
 use crate::build::{Built, Observer, Output, Phase, Plan};
 use crate::elf::{Closure, Flavour, Notice};
 use crate::report::{Charset, human_size as human};
+use crate::rootfs::EntryKind;
+use crate::smoke::Started;
+use crate::trace::Traced;
+
+/// How many groups of files that come along are named without `-v`.
+const COMPANIONS_SHOWN: usize = 6;
 
 /// A bar appears only when a phase takes longer than this.
 const BAR_AFTER: Duration = Duration::from_secs(1);
@@ -136,6 +142,14 @@ impl Terminal {
     pub(super) fn plan(&self, plan: &Plan) {
         let app = plan.app.path.display();
         self.fact("app", &format!("{app} ({}, {})", kind(plan), plan.platform));
+        for decision in plan
+            .app
+            .hosted()
+            .iter()
+            .flat_map(|hosted| &hosted.decisions)
+        {
+            self.fact("", decision);
+        }
         let count = plan.closure.libraries().count();
         let libraries = match count {
             0 => "none needed".to_owned(),
@@ -146,10 +160,87 @@ impl Terminal {
         for library in plan.closure.libraries() {
             self.detail(&format!("          {}", library.path.display()));
         }
+        self.companions(&plan.companions);
         for notice in &plan.notices {
             self.warn(notice);
         }
         self.notices(&plan.closure);
+    }
+
+    /// Says what comes along: the largest groups, and how much the others are.
+    fn companions(&self, groups: &[Companions]) {
+        let mut sorted: Vec<&Companions> = groups.iter().collect();
+        sorted.sort_by_key(|group| std::cmp::Reverse(group.size()));
+        let shown = match self.level {
+            Level::Verbose => sorted.len(),
+            // One line for the others is no shorter than one for the last.
+            _ if sorted.len() <= COMPANIONS_SHOWN + 1 => sorted.len(),
+            _ => COMPANIONS_SHOWN,
+        };
+        let (first, others) = sorted.split_at(shown);
+        for (index, group) in first.iter().enumerate() {
+            let by = match &group.by {
+                Provenance::Rule(name) => format!(" (--without {name})"),
+                _ => String::new(),
+            };
+            let name = if index == 0 { "with" } else { "" };
+            let (size, reason) = (human(group.size()), &group.reason);
+            self.fact(name, &format!("{size:>9}  {reason}{by}"));
+        }
+        if !others.is_empty() {
+            let size: u64 = others.iter().map(|group| group.size()).sum();
+            let count = others.len();
+            self.fact(
+                "",
+                &format!("{:>9}  {count} more (-v lists them)", human(size)),
+            );
+        }
+    }
+
+    /// Says what a traced run opened beside what is known without it.
+    pub(super) fn traced(&self, traced: &Traced, plan: &Plan) {
+        let groups = plan.companions.iter();
+        let found: Vec<_> = groups
+            .filter(|group| group.by == Provenance::Trace)
+            .flat_map(|group| &group.files)
+            .filter(|file| matches!(file.entry.kind, EntryKind::File(_)))
+            .collect();
+        self.fact(
+            "trace",
+            &format!(
+                "{} files opened, {} of them not found without the run",
+                traced.profile.files.len(),
+                found.len()
+            ),
+        );
+        for file in &found {
+            self.fact(
+                "",
+                &format!("{:>9}  {}", human(file.entry.size()), file.path),
+            );
+        }
+        for (path, why) in &traced.left_out {
+            self.detail(&format!("          left out {}: {why}", path.display()));
+        }
+        for notice in &traced.notices {
+            self.warn(notice);
+        }
+    }
+
+    /// Says how the image started.
+    pub(super) fn started(&self, started: &Started) {
+        let seconds = started.took.as_secs_f64();
+        let own = started.overhead.as_secs_f64() * 1e3;
+        self.fact(
+            "smoke",
+            &format!(
+                "{} ({seconds:.2} s, and {own:.0} ms for the sandbox)",
+                started.what
+            ),
+        );
+        for notice in &started.notices {
+            self.warn(notice);
+        }
     }
 
     /// Warnings and hints of a closure.
@@ -278,6 +369,7 @@ fn kind(plan: &Plan) -> String {
             Some(last) => format!("script of {}, {libc}", last.path.display()),
             None => format!("script, {libc}"),
         },
+        AppKind::Hosted(hosted) => format!("{} {}, {libc}", hosted.runtime, hosted.version),
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::files::FileId;
 use super::process::{MapId, PROGRAM, Process};
@@ -196,7 +196,7 @@ impl Resolution<'_> {
         })
     }
 
-    /// What the program's own imports and strings say.
+    /// What the program's own strings say.
     fn program_hints(&mut self, process: &Process) {
         let Some(program) = process.maps.get(PROGRAM) else {
             return;
@@ -214,13 +214,6 @@ impl Resolution<'_> {
         };
         if self.importer(process, opens).is_some() {
             self.literal_hints(process, file, index);
-        }
-        let converts = self
-            .imports(file)
-            .undefined()
-            .any(|name| name == b"iconv_open");
-        if process.interpreter.flavour == Flavour::Glibc && converts {
-            self.conversion_hint(process, index);
         }
     }
 
@@ -243,23 +236,6 @@ impl Resolution<'_> {
                 });
             }
         }
-    }
-
-    /// Character sets other than the built-in ones are modules beside libc.
-    fn conversion_hint(&mut self, process: &Process, index: usize) {
-        let modules: Option<PathBuf> = process
-            .named(OsStr::new("libc.so.6"))
-            .and_then(|map| self.real_path(process.maps.get(map)?.index))
-            .map(|libc| libc.with_file_name("gconv"));
-        let Some(modules) = modules.filter(|modules| self.files.is_directory(modules)) else {
-            return;
-        };
-        let program = self.shown_member(index);
-        self.warn(format!(
-            "{program} converts character sets (iconv_open): those other than UTF-8, UTF-16, \
-             UTF-32 and ASCII need --include {}",
-            self.files.show(&modules)
-        ));
     }
 
     /// A static program that uses name services needs the same glibc's modules when it runs.

@@ -29,3 +29,4 @@ pub use object::{
     ByteOrder, Class, DlopenNote, Foreign, Machine, Object, ObjectError, ObjectKind, Refusal,
     VersionDefinition, VersionNeed,
 };
+pub(crate) use symbols::Symbols;

@@ -39,7 +39,7 @@ const MAX_STRINGS: u64 = 64 << 20;
 
 /// The dynamic symbol table of one object.
 #[derive(Debug, Default)]
-pub(super) struct Symbols {
+pub(crate) struct Symbols {
     strings: Vec<u8>,
     /// Offset of the name, and whether the symbol is undefined.
     entries: Vec<(u64, bool)>,
@@ -55,7 +55,7 @@ enum Extent {
 
 impl Symbols {
     /// The symbols that the object takes from others.
-    pub(super) fn imports(file: &OpenFile) -> io::Result<Self> {
+    pub(crate) fn imports(file: &OpenFile) -> io::Result<Self> {
         Self::read(file, Extent::Imports)
     }
 
@@ -127,7 +127,7 @@ impl Symbols {
     }
 
     /// The names of undefined symbols.
-    pub(super) fn undefined(&self) -> impl Iterator<Item = &[u8]> {
+    pub(crate) fn undefined(&self) -> impl Iterator<Item = &[u8]> {
         self.names(true)
     }
 

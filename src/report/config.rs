@@ -68,6 +68,7 @@ pub(super) fn origin_of_layer(what: &str) -> Option<&'static str> {
     match what {
         "base" => Some("base"),
         "library" | "libraries" => Some("libraries"),
+        "runtime" => Some("runtime"),
         "app" => Some("app"),
         "include" | "includes" => Some("include"),
         _ => None,

@@ -7,7 +7,7 @@ mod json;
 mod tree;
 
 pub use json::{Deps, SCHEMA, document, json};
-pub use tree::{hint, tree};
+pub use tree::{companions, hint, tree};
 
 use crate::elf::{Finding, Rule};
 

@@ -25,7 +25,7 @@ pub(super) struct Heading {
 }
 
 /// The origins in the order of the layers.
-const ORIGINS: [&str; 4] = ["base", "libraries", "app", "include"];
+const ORIGINS: [&str; 5] = ["base", "libraries", "runtime", "app", "include"];
 
 /// The report of an image with these `files`; `paths` are all names in it, links too.
 pub(super) fn add_up<'a>(

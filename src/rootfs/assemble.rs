@@ -16,7 +16,7 @@ use placement::{Placement, is_system};
 use super::tree::relative;
 use super::{APP_DIRECTORY, Base, Conflict, Content, Entry, EntryKind, Included, Origin, Rootfs};
 use crate::ImagePath;
-use crate::app::{App, AppKind};
+use crate::app::{App, AppKind, Hosted};
 use crate::elf::Closure;
 use crate::sysroot::{Sysroot, Trace, TraceError, trace};
 
@@ -36,7 +36,7 @@ pub struct Assembly<'a> {
     pub app: &'a App,
     /// Its closure.
     pub closure: &'a Closure,
-    /// What `--include` brings.
+    /// What comes along and what `--include` brings.
     pub includes: Vec<Included>,
     /// `--strip`: applied to the app and the libraries.
     pub strip: Option<StripFunction>,
@@ -131,7 +131,7 @@ pub fn assemble(input: &Assembly<'_>) -> Result<Assembled, AssembleError> {
 /// The interpreters of a script, with how their paths lead to them.
 fn interpreters(input: &Assembly<'_>) -> Result<Vec<(PathBuf, Trace)>, AssembleError> {
     match &input.app.kind {
-        AppKind::Elf => Ok(Vec::new()),
+        AppKind::Elf | AppKind::Hosted(_) => Ok(Vec::new()),
         AppKind::Script { interpreters } => interpreters
             .iter()
             .map(|step| Ok((step.path.clone(), trace(input.sysroot, &step.path)?)))
@@ -179,8 +179,8 @@ fn place_all<'a>(
 struct Tree<'a> {
     input: &'a Assembly<'a>,
     placement: Placement,
-    /// Where `--include` puts files, the system's links followed.
-    included: BTreeSet<ImagePath>,
+    /// Where includes and companions put files, the system's links followed, and their origins.
+    included: BTreeMap<ImagePath, Origin>,
     rootfs: Rootfs,
     entrypoint: ImagePath,
     notices: Vec<String>,
@@ -206,7 +206,11 @@ impl<'a> Tree<'a> {
             placements: BTreeMap::new(),
             promises: Vec::new(),
         };
-        tree.entrypoint = tree.place_app()?;
+        match input.app.hosted() {
+            // All of it is among what comes along.
+            Some(hosted) => tree.entrypoint = program_of(hosted)?,
+            None => tree.entrypoint = tree.place_app()?,
+        }
         for (_, trace) in interpreters {
             tree.keep(trace, Origin::Library)?;
         }
@@ -264,10 +268,9 @@ impl<'a> Tree<'a> {
                 continue;
             }
             let moves = self.placement.moves(index);
-            let origin = if self.included.contains(target) && !moves {
-                Origin::Include
-            } else {
-                Origin::Library
+            let origin = match self.included.get(target) {
+                Some(origin) if !moves => *origin,
+                _ => Origin::Library,
             };
             let names = std::iter::once((&object.path, &object.trace))
                 .chain(object.aliases.iter().map(|(path, trace)| (path, trace)));
@@ -357,7 +360,7 @@ impl<'a> Tree<'a> {
         origin: Origin,
     ) -> Result<(), AssembleError> {
         // What is included comes with the includes.
-        if self.placements.contains_key(&at) || origin == Origin::Include {
+        if self.placements.contains_key(&at) || self.included.get(source) == Some(&origin) {
             return Ok(());
         }
         let from = self.input.sysroot.display(source.as_path());
@@ -466,6 +469,22 @@ impl<'a> Tree<'a> {
                 )),
             }
         }
+    }
+}
+
+/// The program that the kernel starts for an app of a runtime.
+fn program_of(hosted: &Hosted) -> Result<ImagePath, AssembleError> {
+    let program = hosted.command.first().map_or("", String::as_str);
+    Ok(ImagePath::new(program)?)
+}
+
+/// The directory of the app that the image has at another place, and that place.
+pub(crate) fn moved_directory(app: &App, closure: &Closure) -> Option<(PathBuf, ImagePath)> {
+    match Placement::of(app, closure) {
+        Placement::Moved { prefix, .. } => {
+            Some((prefix.into(), ImagePath::new(APP_DIRECTORY).ok()?))
+        }
+        Placement::Kept { .. } => None,
     }
 }
 

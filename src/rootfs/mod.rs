@@ -11,8 +11,8 @@ mod zones;
 use std::borrow::Cow;
 use std::path::PathBuf;
 
-pub(crate) use assemble::same_bytes;
 pub use assemble::{AssembleError, Assembled, Assembly, StripFunction, assemble};
+pub(crate) use assemble::{moved_directory, same_bytes};
 pub use base::{Base, BaseConfig, BaseError, BaseSummary};
 pub use include::{Include, IncludeError, Included};
 pub use tree::{Conflict, Rootfs, View};
@@ -128,9 +128,12 @@ pub enum Origin {
     Base,
     /// A shared library, the loader or what they need.
     Library,
+    /// The files of a language runtime, of packages that the app depends on, and those that a
+    /// rule of `bases/plugins.toml` brings.
+    Runtime,
     /// The app itself.
     App,
-    /// `--include`.
+    /// `--include`, or a trace.
     Include,
 }
 
@@ -139,6 +142,7 @@ impl std::fmt::Display for Origin {
         f.pad(match self {
             Self::Base => "the base",
             Self::Library => "the libraries",
+            Self::Runtime => "the runtime",
             Self::App => "the app",
             Self::Include => "--include",
         })
@@ -146,11 +150,12 @@ impl std::fmt::Display for Origin {
 }
 
 impl Origin {
-    /// Its word in reports: `base`, `libraries`, `app`, `include`.
+    /// Its word in reports: `base`, `libraries`, `runtime`, `app`, `include`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Base => "base",
             Self::Library => "libraries",
+            Self::Runtime => "runtime",
             Self::App => "app",
             Self::Include => "include",
         }

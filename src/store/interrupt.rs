@@ -26,6 +26,7 @@ static COMMITS: RwLock<()> = RwLock::new(());
 /// # Errors
 /// When the handlers cannot be installed.
 pub fn install() -> io::Result<()> {
+    crate::trace::leave_interrupts();
     let ignored = ignored_signals();
     let wanted = [SIGINT, SIGTERM, SIGHUP]
         .into_iter()

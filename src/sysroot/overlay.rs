@@ -1,4 +1,4 @@
-//! Entries laid over a sysroot: what `--include` adds, or an app from outside.
+//! Entries laid over a sysroot: what `--include` adds, an app from outside, or what a runtime moves.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
@@ -14,6 +14,7 @@ use crate::rootfs::{Content, Entry, EntryKind, Rootfs};
 /// holds what either has in it.
 pub struct Overlay<'a> {
     upper: BTreeMap<ImagePath, Entry>,
+    hidden: Vec<ImagePath>,
     lower: &'a dyn Sysroot,
 }
 
@@ -21,6 +22,7 @@ impl std::fmt::Debug for Overlay<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Overlay")
             .field("upper", &self.upper)
+            .field("hidden", &self.hidden)
             .finish_non_exhaustive()
     }
 }
@@ -55,8 +57,20 @@ impl<'a> Overlay<'a> {
         }
         Self {
             upper: settled,
+            hidden: Vec::new(),
             lower,
         }
+    }
+
+    /// Hides what the lower tree has at and below these paths, which no link leads to.
+    #[must_use]
+    pub fn hiding(mut self, paths: Vec<ImagePath>) -> Self {
+        self.hidden = paths;
+        self
+    }
+
+    fn is_hidden(&self, path: &ImagePath) -> bool {
+        self.hidden.iter().any(|hidden| path.starts_with(hidden))
     }
 
     /// The entry of the upper tree at `path`, in which every component before the last is a
@@ -82,6 +96,7 @@ impl Sysroot for Overlay<'_> {
     fn node(&self, path: &ImagePath) -> io::Result<Node> {
         match self.entry(path) {
             Some(entry) => Ok(node_of(path, entry)),
+            None if self.is_hidden(path) => Err(io::Error::from(io::ErrorKind::NotFound)),
             None => self.lower.node(path),
         }
     }
@@ -103,6 +118,13 @@ impl Sysroot for Overlay<'_> {
             true => Vec::new(),
             false => self.lower.read_dir(directory.as_path())?,
         };
+        if !self.hidden.is_empty() {
+            names.retain(|name| {
+                directory
+                    .join(name)
+                    .is_ok_and(|path| !self.is_hidden(&path))
+            });
+        }
         names.extend(
             self.upper
                 .range(directory.clone()..)

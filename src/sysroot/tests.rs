@@ -335,3 +335,27 @@ fn a_file_over_the_limit_is_not_read() {
     let error = root.read(Path::new("/file"), 3).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
 }
+
+#[test]
+fn what_moved_is_found_at_its_new_place_alone() {
+    let tree = Tree::new();
+    tree.file("/home/u/python/lib/libpython.so", "old");
+    tree.file("/home/u/other", "stays");
+    tree.link("/usr/bin/python", "/home/u/python/bin/python");
+    let root = tree.root();
+    let mut upper = Rootfs::new();
+    let place = ImagePath::new("/usr/local/lib/libpython.so").unwrap();
+    let content = Content::Bytes(Cow::Borrowed(b"new"));
+    upper
+        .insert(place, Entry::file(content, 0o644, Origin::Runtime))
+        .unwrap();
+    let hidden = ImagePath::new("/home/u/python").unwrap();
+    let both = Overlay::new(&upper, &root).hiding(vec![hidden]);
+    assert_eq!(text(&both, "/usr/local/lib/libpython.so").unwrap(), "new");
+    for gone in ["/home/u/python/lib/libpython.so", "/usr/bin/python"] {
+        let error = text(&both, gone).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound, "{gone}");
+    }
+    assert_eq!(both.read_dir(Path::new("/home/u")).unwrap(), ["other"]);
+    assert!(both.read_dir(Path::new("/home/u/python")).is_err());
+}

@@ -1,12 +1,18 @@
 //! An image unpacked by `umoci` and run by `runc`: no network but its own loopback, no
 //! capabilities, the user that the image asks for.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use serde_json::{Value, json};
 
 use crate::image::Image;
@@ -15,6 +21,13 @@ use crate::workshop::Workshop;
 
 /// Containers and bundles of one process of tests are counted, so that no two share an id.
 static NEXT: AtomicU32 = AtomicU32::new(0);
+
+/// The longest that a server may take to answer. A Java machine that starts on a busy machine stays
+/// far below it.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The user of our images.
+pub(crate) const USER: u32 = 65532;
 
 /// A runtime bundle: a root file system and the configuration to run it with.
 pub(crate) struct Bundle {
@@ -88,6 +101,18 @@ impl Bundle {
         self
     }
 
+    /// Mounts an empty directory in memory on `inside`, which every user can write.
+    pub(crate) fn scratch(mut self, inside: &str) -> Self {
+        fs::create_dir_all(self.rootfs().join(inside.trim_start_matches('/'))).unwrap();
+        list(&mut self.configuration["mounts"]).push(json!({
+            "type": "tmpfs",
+            "source": "tmpfs",
+            "destination": inside,
+            "options": ["nosuid", "nodev", "mode=1777", "size=64m"],
+        }));
+        self
+    }
+
     /// Makes the root file system read-only, as a careful cluster does.
     pub(crate) fn read_only(mut self) -> Self {
         // A mount point cannot be made later on; engines make these as well.
@@ -125,7 +150,7 @@ impl Bundle {
         Running {
             child,
             log,
-            _container: container,
+            container,
         }
     }
 
@@ -173,6 +198,16 @@ impl Container {
         command.arg("--root").arg(&self.state);
         command
     }
+
+    /// The network namespace of its first process, once there is one.
+    fn network(&self) -> io::Result<File> {
+        let state = self.runc().args(["state", &self.id]).output()?;
+        let state: Value = serde_json::from_slice(&state.stdout).unwrap_or_default();
+        match state["pid"].as_u64() {
+            Some(pid) if state["status"] == "running" => File::open(format!("/proc/{pid}/ns/net")),
+            _ => Err(io::Error::other("the container does not run")),
+        }
+    }
 }
 
 impl Drop for Container {
@@ -194,13 +229,66 @@ impl Drop for Container {
 pub(crate) struct Running {
     child: Child,
     log: PathBuf,
-    _container: Container,
+    container: Container,
 }
 
 impl Running {
     /// What it has written so far.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap()
+    }
+
+    /// A connection to `port` of the container's loopback, as soon as somebody listens there.
+    #[track_caller]
+    pub(crate) fn connect(&mut self, port: u16) -> TcpStream {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.try_connect(port) {
+                Ok(connection) => {
+                    connection.set_read_timeout(Some(PATIENCE)).unwrap();
+                    return connection;
+                }
+                Err(error) => assert!(
+                    !self.has_ended() && Instant::now() < deadline,
+                    "port {port}: {error}\n{}",
+                    self.log()
+                ),
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Only a thread of its own may enter another network: it stays there.
+    fn try_connect(&self, port: u16) -> io::Result<TcpStream> {
+        let network = self.container.network()?;
+        let connecting = thread::spawn(move || {
+            move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network))?;
+            TcpStream::connect(("127.0.0.1", port))
+        });
+        connecting.join().unwrap()
+    }
+
+    /// The body of the page `path` of an HTTP server on `port`, after a check that it is there.
+    #[track_caller]
+    pub(crate) fn page(&mut self, port: u16, path: &str) -> String {
+        let response = self.response(port, path);
+        let (head, body) = response.split_once("\r\n\r\n").unwrap_or_default();
+        let status = head.split(' ').nth(1);
+        assert_eq!(status, Some("200"), "{response}\n{}", self.log());
+        body.to_owned()
+    }
+
+    /// The whole response of an HTTP server on `port`.
+    #[track_caller]
+    pub(crate) fn response(&mut self, port: u16, path: &str) -> String {
+        let mut connection = self.connect(port);
+        let request = format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n");
+        connection.write_all(request.as_bytes()).unwrap();
+        let mut response = String::new();
+        connection
+            .read_to_string(&mut response)
+            .unwrap_or_else(|error| panic!("{error}\n{}", self.log()));
+        response
     }
 
     /// Whether it has ended by itself.

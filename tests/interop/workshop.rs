@@ -132,6 +132,28 @@ impl Workshop {
         run(&mut self.build_command(app, output, options))
     }
 
+    /// The message of a build that fails, after a check that nothing is left of it.
+    #[track_caller]
+    pub(crate) fn refusal(&self, app: impl AsRef<Path>, options: &[&str]) -> String {
+        let mut command = self.build_command(app, "refused/image.oci", options);
+        self.refusal_of(&mut command)
+    }
+
+    /// As [`Self::refusal`], of a command whose output is `refused/image.oci`.
+    #[track_caller]
+    pub(crate) fn refusal_of(&self, command: &mut Command) -> String {
+        let temporary = self.directory("refused-temporary");
+        let message = run(command.env("TMPDIR", &temporary)).exited_with(1);
+        for directory in [self.directory("refused"), temporary] {
+            let left: Vec<_> = fs::read_dir(directory)
+                .unwrap()
+                .map(|entry| entry.unwrap().path())
+                .collect();
+            assert!(left.is_empty(), "{left:?} is left behind\n{message}");
+        }
+        message
+    }
+
     /// The command that [`Self::build`] runs.
     pub(crate) fn build_command(
         &self,
@@ -223,6 +245,14 @@ pub(crate) fn program_under_test() -> PathBuf {
     )
 }
 
+/// Checks that a message holds each of these texts: what is wrong, where, and what to do.
+#[track_caller]
+pub(crate) fn assert_tells(message: &str, texts: &[&str]) {
+    for text in texts {
+        assert!(message.contains(text), "{text:?} is not in:\n{message}");
+    }
+}
+
 /// The path of an installed program, links kept.
 pub(crate) fn installed(program: &str) -> PathBuf {
     tools::path_of(program)
@@ -230,8 +260,8 @@ pub(crate) fn installed(program: &str) -> PathBuf {
 
 /// The tag that these options give.
 fn tag_in<'a>(options: &[&'a str]) -> &'a str {
-    options
-        .windows(2)
+    let ours = options.split(|&option| option == "--").next().unwrap();
+    ours.windows(2)
         .find_map(|pair| matches!(pair[0], "-t" | "--tag").then_some(pair[1]))
         .unwrap_or("latest")
 }

@@ -5,7 +5,9 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use crate::app::{Companions, Provenance};
 use crate::elf::{Closure, Finding, LoadedObject, Notice, ObjectKind, Request, Rule};
+use crate::rootfs::EntryKind;
 
 /// The name and version of the document. The number grows when a field changes its meaning or goes;
 /// new fields may come without that.
@@ -27,7 +29,11 @@ pub const SCHEMA: &str = "distrobuild.deps/1";
 ///       ]
 ///     }
 ///   ],
-///   "loader_files": [], "missing": [], "rejected": [], "unmet_versions": [], "notices": []
+///   "loader_files": [], "missing": [], "rejected": [], "unmet_versions": [], "notices": [],
+///   "companions": [
+///     {"by": "rule", "rule": "perl", "reason": "perl looks for its modules there", "size": 4096,
+///      "files": [{"path": "/usr/share/perl/5.36.0/strict.pm", "size": 4096}]}
+///   ]
 /// }
 /// ```
 ///
@@ -42,6 +48,8 @@ pub const SCHEMA: &str = "distrobuild.deps/1";
 ///   `default` and `musl-path` (with `directory`), `cache`, `already-loaded`, `musl-itself`.
 /// - `notices` have a `kind`: `warning` with `text`; `hint` with `name`, `path` and `by`;
 ///   `suggested` with `sonames`, `feature` and `by`.
+/// - `companions` come along beside the objects. `by` is `runtime`, `packages`, `app`, `rule` (with
+///   `rule`, its name) or `trace`; paths are those in the image; directories and links are left out.
 /// - Bytes of names that are not UTF-8 are replaced by U+FFFD.
 #[derive(Debug, Serialize)]
 pub struct Deps {
@@ -52,6 +60,23 @@ pub struct Deps {
     rejected: Vec<RejectedDoc>,
     unmet_versions: Vec<UnmetDoc>,
     notices: Vec<NoticeDoc>,
+    companions: Vec<CompanionsDoc>,
+}
+
+#[derive(Debug, Serialize)]
+struct CompanionsDoc {
+    by: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<String>,
+    reason: String,
+    size: u64,
+    files: Vec<FileDoc>,
+}
+
+#[derive(Debug, Serialize)]
+struct FileDoc {
+    path: String,
+    size: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -135,7 +160,7 @@ enum NoticeDoc {
 }
 
 /// The document, to be serialized.
-pub fn document(closure: &Closure) -> Deps {
+pub fn document(closure: &Closure, groups: &[Companions]) -> Deps {
     Deps {
         schema: SCHEMA,
         objects: closure.objects.iter().map(object).collect(),
@@ -183,6 +208,31 @@ pub fn document(closure: &Closure) -> Deps {
             })
             .collect(),
         notices: closure.notices.iter().map(notice).collect(),
+        companions: groups.iter().map(companions).collect(),
+    }
+}
+
+fn companions(group: &Companions) -> CompanionsDoc {
+    let (by, rule) = match &group.by {
+        Provenance::Runtime => ("runtime", None),
+        Provenance::Packages => ("packages", None),
+        Provenance::App => ("app", None),
+        Provenance::Rule(name) => ("rule", Some(name.clone())),
+        Provenance::Trace => ("trace", None),
+    };
+    let files = group.files.iter();
+    CompanionsDoc {
+        by,
+        rule,
+        reason: group.reason.clone(),
+        size: group.size(),
+        files: files
+            .filter(|file| matches!(file.entry.kind, EntryKind::File(_)))
+            .map(|file| FileDoc {
+                path: file.path.to_string(),
+                size: file.entry.size(),
+            })
+            .collect(),
     }
 }
 
@@ -190,8 +240,8 @@ pub fn document(closure: &Closure) -> Deps {
 ///
 /// # Errors
 /// Never in practice: the document holds nothing that JSON cannot express.
-pub fn json(closure: &Closure) -> Result<String, serde_json::Error> {
-    let mut text = serde_json::to_string_pretty(&document(closure))?;
+pub fn json(closure: &Closure, groups: &[Companions]) -> Result<String, serde_json::Error> {
+    let mut text = serde_json::to_string_pretty(&document(closure, groups))?;
     text.push('\n');
     Ok(text)
 }

@@ -209,7 +209,8 @@ fn an_empty_closure_has_no_tree() {
 
 #[test]
 fn the_json_has_its_schema_and_every_part() {
-    let document: serde_json::Value = serde_json::from_str(&json(&closure()).unwrap()).unwrap();
+    let document: serde_json::Value =
+        serde_json::from_str(&json(&closure(), &[]).unwrap()).unwrap();
     assert_eq!(document["schema"], "distrobuild.deps/1");
     assert_eq!(
         document["objects"][1],
@@ -255,4 +256,37 @@ fn where_a_library_is_met_first_stands_the_rule_that_found_it() {
     assert!(lines[0].contains("ld.so.cache"), "{text}");
     assert!(lines[1].contains('↑'), "{text}");
     assert!(!text.contains("already loaded"), "{text}");
+}
+
+#[test]
+fn what_comes_along_is_told_with_its_reason_and_the_flag_that_leaves_it_out() {
+    use crate::app::{Companion, Companions, Provenance, Role};
+    use crate::rootfs::{Content, Entry, Origin};
+    let content = Content::Bytes(vec![0; 2048].into());
+    let group = Companions {
+        by: Provenance::Rule("perl".into()),
+        reason: "perl looks for its modules there".into(),
+        files: vec![Companion {
+            path: ImagePath::new("/usr/share/perl/strict.pm").unwrap(),
+            entry: Entry::file(content, 0o644, Origin::Runtime),
+            source: "/usr/share/perl/strict.pm".into(),
+            role: Role::Data,
+        }],
+    };
+    let text = companions(std::slice::from_ref(&group));
+    let text = anstream::adapter::strip_str(&text).to_string();
+    assert_eq!(
+        text,
+        "\ncomes along\n     2.0 kB  1 file: perl looks for its modules there (--without perl)\n"
+    );
+    assert_eq!(companions(&[]), "");
+    let text = json(&Closure::default(), &[group]).unwrap();
+    let document: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let told = &document["companions"][0];
+    assert_eq!(
+        (&told["by"], &told["rule"]),
+        (&"rule".into(), &"perl".into())
+    );
+    assert_eq!(told["files"][0]["path"], "/usr/share/perl/strict.pm");
+    assert_eq!(told["size"], 2048);
 }

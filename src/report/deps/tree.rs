@@ -7,9 +7,11 @@ use std::path::Path;
 use anstyle::{AnsiColor, Style};
 
 use super::{finding_words, rule_words};
+use crate::app::{Companions, Provenance};
 use crate::elf::{
     Closure, LoadedObject, MissingLibrary, Notice, ObjectKind, Rejected, Request, Rule,
 };
+use crate::rootfs::EntryKind;
 
 const STRONG: Style = Style::new().bold();
 const QUIET: Style = Style::new().dimmed();
@@ -29,6 +31,36 @@ pub fn tree(closure: &Closure) -> String {
     let _ = write_problems(&mut text, closure);
     let _ = write_notices(&mut text, closure);
     let _ = write_summary(&mut text, closure);
+    text
+}
+
+/// What comes along beside the libraries: how much, how many files, why, and the flag that
+/// decides otherwise. Styles and escapes are as in [`tree`]; empty when nothing comes along.
+pub fn companions(groups: &[Companions]) -> String {
+    let mut text = String::new();
+    if groups.is_empty() {
+        return text;
+    }
+    // Writing to a String does not fail.
+    let _ = writeln!(text, "\n{STRONG}comes along{STRONG:#}");
+    for group in groups {
+        let files = group
+            .files
+            .iter()
+            .filter(|file| matches!(file.entry.kind, EntryKind::File(_)))
+            .count();
+        let plural = if files == 1 { "" } else { "s" };
+        let _ = write!(
+            text,
+            "  {:>9}  {files} file{plural}: {}",
+            size(group.size()),
+            Shown(&group.reason)
+        );
+        let _ = match &group.by {
+            Provenance::Rule(name) => writeln!(text, " {QUIET}(--without {name}){QUIET:#}"),
+            _ => writeln!(text),
+        };
+    }
     text
 }
 

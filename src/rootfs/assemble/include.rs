@@ -1,6 +1,6 @@
 //! `--include` on top of the other origins.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::PathBuf;
@@ -11,9 +11,9 @@ use crate::rootfs::{Conflict, Content, Entry, EntryKind, Origin};
 use crate::sysroot::{Node, trace};
 
 /// Where the files of the includes land in the sysroot's own terms: its directory links followed.
-pub(super) fn places(input: &Assembly<'_>) -> BTreeSet<ImagePath> {
+pub(super) fn places(input: &Assembly<'_>) -> BTreeMap<ImagePath, Origin> {
     let mut directories: BTreeMap<ImagePath, ImagePath> = BTreeMap::new();
-    let mut places = BTreeSet::new();
+    let mut places = BTreeMap::new();
     for found in &input.includes {
         let (Some(parent), Some(name)) = (found.path.parent(), found.path.file_name()) else {
             continue;
@@ -28,7 +28,9 @@ pub(super) fn places(input: &Assembly<'_>) -> BTreeSet<ImagePath> {
                 _ => parent.clone(),
             }
         });
-        places.extend(directory.join(name));
+        if let Ok(place) = directory.join(name) {
+            places.insert(place, found.entry.origin);
+        }
     }
     places
 }
@@ -40,9 +42,16 @@ impl Tree<'_> {
         let mut sources: BTreeMap<ImagePath, PathBuf> = BTreeMap::new();
         for found in &input.includes {
             self.notices.extend(found.notice.clone());
-            let in_the_way = |conflict| AssembleError::IncludePlace {
-                conflict,
-                include: found.source.clone(),
+            let by_user = found.entry.origin == Origin::Include;
+            let in_the_way = |conflict| match by_user {
+                true => AssembleError::IncludePlace {
+                    conflict,
+                    include: found.source.clone(),
+                },
+                false => AssembleError::Conflict {
+                    conflict,
+                    from: found.source.clone(),
+                },
             };
             let at = self.rootfs.canonical(&found.path).map_err(in_the_way)?;
             if found.entry.kind == EntryKind::Directory && self.is_directory_link(&at) {
@@ -50,8 +59,12 @@ impl Tree<'_> {
             }
             match self.rootfs.insert(at.clone(), found.entry.clone()) {
                 Ok(()) => {}
-                Err(Conflict::Different { first, .. }) => {
-                    self.settle(&at, found.entry.clone(), first)?
+                Err(conflict @ Conflict::Different { first, .. }) => {
+                    let settled = self.settle(&at, found.entry.clone(), first)?;
+                    if !settled && !by_user {
+                        return Err(in_the_way(conflict));
+                    }
+                    settled
                         .then_some(())
                         .ok_or_else(|| AssembleError::Include {
                             path: at.clone(),
@@ -89,13 +102,16 @@ impl Tree<'_> {
         {
             return Ok(true);
         }
+        let by_user = entry.origin == Origin::Include;
         if first != Origin::Base || self.rootfs.replace(at.clone(), entry).is_err() {
             return Ok(false);
         }
-        self.notices.push(format!(
-            "{at} of the base {} is replaced by --include",
-            self.input.base.name
-        ));
+        if by_user {
+            self.notices.push(format!(
+                "{at} of the base {} is replaced by --include",
+                self.input.base.name
+            ));
+        }
         Ok(true)
     }
 

@@ -28,7 +28,7 @@ impl Placement {
     /// objects that are found relative to it.
     pub(super) fn of(app: &App, closure: &Closure) -> Self {
         let target = &app.trace.target;
-        if is_system(target.as_path()) {
+        if is_system(target.as_path()) || app.hosted().is_some() {
             return Self::Kept { why: None };
         }
         // What `--library-path` brought comes along where that can be: it is found through

@@ -1,0 +1,98 @@
+//! What builds made on the way and keep for the next one: smaller Java runtimes, compiled Python.
+//! It lies beside the cache of layers, and `distrobuild cache` tells of both.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use crate::layer::Cache;
+
+/// Where it is kept; `None` when there is no such place.
+pub(super) fn directory() -> Option<PathBuf> {
+    Some(Cache::default_directory()?.join("made"))
+}
+
+/// One thing that was made: a file or a directory.
+struct Made {
+    path: PathBuf,
+    used: SystemTime,
+    size: u64,
+}
+
+/// The size in bytes of all that was made.
+///
+/// # Errors
+/// When a directory cannot be read.
+pub(super) fn size() -> io::Result<u64> {
+    Ok(all()?.iter().map(|made| made.size).sum())
+}
+
+/// Removes what was used longest ago until at most `keep` bytes are left; returns the bytes freed.
+///
+/// # Errors
+/// When something cannot be read or removed.
+pub(super) fn prune(keep: u64) -> io::Result<u64> {
+    let mut all = all()?;
+    all.sort_by_key(|made| made.used);
+    let mut left: u64 = all.iter().map(|made| made.size).sum();
+    let mut freed = 0;
+    for made in all {
+        if left <= keep {
+            break;
+        }
+        remove(&made.path)?;
+        left -= made.size;
+        freed += made.size;
+    }
+    Ok(freed)
+}
+
+fn all() -> io::Result<Vec<Made>> {
+    let mut all = Vec::new();
+    let Some(directory) = directory() else {
+        return Ok(all);
+    };
+    for path in entries(&directory)? {
+        let facts = path.symlink_metadata()?;
+        let used = facts.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+        let size = size_of(&path)?;
+        all.push(Made { path, used, size });
+    }
+    Ok(all)
+}
+
+/// The size of a file, or of all files below a directory.
+fn size_of(path: &Path) -> io::Result<u64> {
+    let mut size = 0;
+    let mut todo = vec![path.to_path_buf()];
+    while let Some(path) = todo.pop() {
+        let facts = path.symlink_metadata()?;
+        if facts.is_dir() {
+            todo.extend(entries(&path)?);
+        } else {
+            size += facts.len();
+        }
+    }
+    Ok(size)
+}
+
+/// What is in a directory; nothing when there is none.
+fn entries(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    match std::fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        found => found?.map(|entry| Ok(entry?.path())).collect(),
+    }
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    let removed = match path.symlink_metadata() {
+        Ok(facts) if facts.is_dir() => std::fs::remove_dir_all(path),
+        Ok(_) => std::fs::remove_file(path),
+        Err(error) => Err(error),
+    };
+    match removed {
+        // Another process was faster.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
