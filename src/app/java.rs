@@ -74,7 +74,7 @@ fn host(scene: &Scene<'_>, mut program: Program) -> Result<Hosted, JavaError> {
         Launch::Jar { class } | Launch::Class(class) => class.clone(),
     };
     let mut decisions = vec![format!(
-        "{} runs it: {} (JAVA_HOME=DIR takes another)",
+        "{} runs it: {} (JAVA_HOME=DIR takes another, --runtime none takes none)",
         jre.title(),
         jre.found
     )];

@@ -330,14 +330,13 @@ impl Builder {
             path: self.app.clone(),
             source,
         })?;
-        let known: BTreeSet<&ImagePath> = closure
-            .objects
-            .iter()
-            .map(|object| &object.trace.target)
-            .chain(std::iter::once(&input.app.trace.target))
-            .collect();
         let workdir = self.workdir_of(&input.app).unwrap_or_else(ImagePath::root);
         let moved = run::moved(&input.app, closure);
+        let files = closure.objects.iter().map(|object| &object.trace.target);
+        let known: BTreeSet<ImagePath> = files
+            .chain(std::iter::once(&input.app.trace.target))
+            .map(|path| run::place(&moved, path))
+            .collect();
         let brought = profile.companions(input.sysroot(), &here, &moved, &workdir, &|path| {
             input.companions.holds(path) || known.contains(path)
         })?;

@@ -84,6 +84,15 @@ fn path_here(hosted: &Hosted, word: &str) -> String {
         .unwrap_or_else(|| word.to_owned())
 }
 
+/// Where a file of this machine lands.
+pub(super) fn place(moved: &[(PathBuf, ImagePath)], path: &ImagePath) -> ImagePath {
+    let place = moved.iter().find_map(|(from, to)| {
+        let rest = path.as_path().strip_prefix(from).ok()?;
+        ImagePath::new(to.as_path().join(rest)).ok()
+    });
+    place.unwrap_or_else(|| path.clone())
+}
+
 /// Directories of this machine, and where what is below them lands.
 pub(super) fn moved(app: &App, closure: &Closure) -> Vec<(PathBuf, ImagePath)> {
     match app.hosted() {

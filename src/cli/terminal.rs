@@ -19,6 +19,12 @@ use crate::trace::Traced;
 /// How many groups of files that come along are named without `-v`.
 const COMPANIONS_SHOWN: usize = 6;
 
+/// What no image can hold, so that nobody need be told that a trace leaves it out.
+const USUALLY_LEFT_OUT: [&str; 3] = ["/dev", "/proc", "/sys"];
+
+/// How many files that a trace left out are named without `-v`.
+const LEFT_OUT_SHOWN: usize = 8;
+
 /// A bar appears only when a phase takes longer than this.
 const BAR_AFTER: Duration = Duration::from_secs(1);
 
@@ -219,7 +225,22 @@ impl Terminal {
                 &format!("{:>9}  {}", human(file.entry.size()), file.path),
             );
         }
-        for (path, why) in &traced.left_out {
+        let (told, usual): (Vec<_>, Vec<_>) = traced
+            .left_out
+            .iter()
+            .partition(|(path, _)| !USUALLY_LEFT_OUT.iter().any(|top| path.starts_with(top)));
+        let shown = match self.level {
+            Level::Verbose => told.len(),
+            _ => LEFT_OUT_SHOWN.min(told.len()),
+        };
+        for (path, why) in told.iter().take(shown) {
+            self.fact("", &format!("left out {}: {why}", path.display()));
+        }
+        let more = told.len() - shown;
+        if more > 0 {
+            self.fact("", &format!("left out {more} more (-v lists them)"));
+        }
+        for (path, why) in &usual {
             self.detail(&format!("          left out {}: {why}", path.display()));
         }
         for notice in &traced.notices {

@@ -123,12 +123,14 @@ fn what(report: &Report, check: &Check) -> String {
 fn unmet(unmet: &Unmet) -> String {
     match unmet {
         Unmet::Text(text) => format!("did not print {text:?}"),
-        Unmet::Port { port, status: None } => format!("did not answer on port {port}"),
+        Unmet::Port { port, status: None } => {
+            format!("did not answer on port {port} (--smoke-port)")
+        }
         Unmet::Port {
             port,
             status: Some(status),
         } => format!("answered on port {port} with HTTP status {status} only"),
-        Unmet::Stay => "did not stay up".to_owned(),
+        Unmet::Stay => "did not stay up as long as --smoke-for asks".to_owned(),
     }
 }
 

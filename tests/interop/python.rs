@@ -426,11 +426,7 @@ print(json.dumps({
 fn package(workshop: &Workshop) -> PathBuf {
     workshop.write("greet/__init__.py", "");
     workshop.write("greet/words.py", "WORD = 'good morning'\n");
-    // A package directory is run as `python greet`: not as a part of a package, unless it says so.
-    workshop.write(
-        "greet/__main__.py",
-        &PACKAGE.replace("from . import words", "import words"),
-    );
+    workshop.write("greet/__main__.py", PACKAGE);
     workshop.path("greet")
 }
 
@@ -628,7 +624,7 @@ fn an_environment_whose_base_is_gone_is_refused() {
     let text = fs::read_to_string(&configuration).unwrap();
     fs::write(&configuration, text.replace("/usr/bin", "/opt/gone/bin")).unwrap();
     let app = workshop.write("project/app.py", "import flask\n");
-    for app in [app, bin.join("flask"), project.join(".venv")] {
+    for app in [app, bin.join("flask")] {
         let message = workshop.refusal(&app, &[]);
         assert_tells(&message, &["project/.venv", "/opt/gone/bin"]);
     }

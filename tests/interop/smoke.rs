@@ -200,7 +200,7 @@ fn a_program_that_hangs_is_ended_at_its_limit() {
         let app = program(&former.workshop, name, &body);
         let start = Instant::now();
         let message = former.refusal(&app, &["--smoke", "--smoke-timeout", "1s"]);
-        assert_tells(&message, &["1 s", "--smoke-for", "--smoke-timeout"]);
+        assert_tells(&message, &["1.0 s", "--smoke-for", "--smoke-timeout"]);
         assert!(start.elapsed() < Duration::from_secs(20), "{name}");
     }
 }
@@ -327,7 +327,9 @@ fn the_sandbox_holds_the_image_and_nothing_of_the_host() {
         &["user: 65532 65532", "network: none", "processes: few"],
     );
     let mut options = vec!["--smoke"];
-    for line in judged.lines() {
+    // The order of a directory is nobody's promise, and runtimes write files of their own to /etc.
+    let lines = judged.lines().filter(|line| !line.starts_with("/etc:"));
+    for line in lines {
         options.extend(["--smoke-expect", line]);
     }
     let mut command = workshop.build_command(&app, "proven.oci", &options);

@@ -223,10 +223,14 @@ fn loaded_at_start(objects: &[Value]) -> Vec<bool> {
                         let asker = request["by"]
                             .as_u64()
                             .map(|by| usize::try_from(by).unwrap());
-                        matches!(
-                            request["finding"].as_str().unwrap(),
-                            "root" | "interpreter" | "needed" | "filter"
-                        ) && asker.is_none_or(|asker| at_start[asker])
+                        match request["finding"].as_str().unwrap() {
+                            // A library that nothing asks for is a plugin, opened later.
+                            "root" => object["kind"] != "library",
+                            "interpreter" | "needed" | "filter" => {
+                                asker.is_none_or(|asker| at_start[asker])
+                            }
+                            _ => false,
+                        }
                     })
             })
             .collect();

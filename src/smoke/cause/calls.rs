@@ -45,6 +45,11 @@ const USUAL_ENDS: [&str; 8] = [
     ".hotspot_compiler",
 ];
 
+/// Directories for some CPUs alone, in which older loaders look for every library.
+const LOADER_DIRECTORIES: [&str; 8] = [
+    "x86_64", "tls", "haswell", "xeon_phi", "avx512_1", "aarch64", "atomics", "i686",
+];
+
 /// Calls that need what they name; others often only look whether it is there.
 const NEEDING: [&str; 12] = [
     "open", "openat", "openat2", "execve", "execveat", "bind", "mkdir", "mkdirat", "creat",
@@ -64,8 +69,11 @@ fn is_usual(call: &FailedCall) -> bool {
     let path = call.path.as_path().to_string_lossy();
     let is_search =
         matches!(Errno::from_raw(call.errno), Errno::ENOENT | Errno::ENOTDIR) && !call.writes;
+    let is_directory_of_loader = (call.path.as_path().file_name())
+        .is_some_and(|name| LOADER_DIRECTORIES.iter().any(|known| name == *known));
     is_search
-        && (USUAL.iter().any(|part| path.contains(part))
+        && (is_directory_of_loader
+            || USUAL.iter().any(|part| path.contains(part))
             || USUAL_ENDS.iter().any(|end| path.ends_with(end)))
 }
 
