@@ -20,7 +20,7 @@ mod run;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -462,14 +462,28 @@ impl Builder {
         }
     }
 
-    /// The app's name without its directories.
+    /// The app's name, without its directories and the end that tells its language: `server` for
+    /// `./server.js`, the directory's name for `.`.
     pub fn title(&self) -> String {
-        self.app
-            .file_name()
-            .map(|name| name.to_string_lossy().into_owned())
-            .unwrap_or_else(|| "app".to_owned())
+        let name = match self.app.file_name() {
+            Some(name) => Some(name.to_os_string()),
+            // `.` and `..` have no name of their own.
+            None => (self.app.canonicalize().ok())
+                .and_then(|path| path.file_name().map(OsStr::to_os_string)),
+        };
+        let name = name.map_or_else(|| "app".into(), |name| name.to_string_lossy().into_owned());
+        match name.rsplit_once('.') {
+            Some((stem, end)) if !stem.is_empty() && LANGUAGES.contains(&end) => stem.to_owned(),
+            _ => name,
+        }
     }
 }
+
+/// What the names of apps end in that tells only what runs them.
+const LANGUAGES: [&str; 15] = [
+    "cjs", "class", "jar", "js", "lua", "mjs", "mts", "php", "pl", "py", "pyz", "rb", "tcl", "ts",
+    "war",
+];
 
 fn strip(bytes: &[u8]) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
     Ok(crate::elf::strip::strip(bytes)?)

@@ -1,6 +1,5 @@
 #![allow(clippy::unwrap_used)]
 
-use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -70,4 +69,15 @@ fn a_bare_name_that_is_no_file_here_is_found_as_a_shell_finds_it() {
     builder.variables.clear();
     let message = builder.resolve().unwrap_err().to_string();
     assert!(message.contains("no such file"), "{message}");
+}
+
+#[test]
+fn an_image_is_named_after_its_app_whatever_runs_it() {
+    let title = |app: &str| Builder::new(app, Base::none()).title();
+    assert_eq!(title("./dist/server.js"), "server");
+    assert_eq!(title("app-1.2.jar"), "app-1.2");
+    assert_eq!(title("/usr/bin/python3.11"), "python3.11");
+    assert_eq!(title("./.py"), ".py");
+    let here = std::env::current_dir().unwrap();
+    assert_eq!(title("."), here.file_name().unwrap().to_str().unwrap());
 }
