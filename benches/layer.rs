@@ -3,7 +3,6 @@
 //! The input is 64 MiB of this program's own machine code and text, repeated with changes,
 //! so that the figures do not depend on what is installed.
 
-use std::borrow::Cow;
 use std::sync::OnceLock;
 
 use distrobuild::ImagePath;
@@ -49,7 +48,7 @@ fn entries() -> &'static [(ImagePath, Entry)] {
 
 fn file(content: Vec<u8>) -> Entry {
     Entry {
-        kind: EntryKind::File(Content::Bytes(Cow::Owned(content))),
+        kind: EntryKind::File(Content::Bytes(content.into())),
         mode: 0o755,
         uid: 0,
         gid: 0,

@@ -3,7 +3,6 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::borrow::Cow;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -126,7 +125,7 @@ impl Image {
     }
 
     fn file(&mut self, at: &str, text: &'static str) {
-        let content = Content::Bytes(Cow::Borrowed(text.as_bytes()));
+        let content = Content::Bytes(text.as_bytes().into());
         self.entry(at, Entry::file(content, 0o644, Origin::App));
     }
 
@@ -412,7 +411,7 @@ fn a_directory_that_must_be_writable_is_named_and_can_be_made_so() {
 fn what_the_images_user_may_not_read_is_not_read() {
     let body = "return open(\"/etc/secret\", O_RDONLY) >= 0 ? 0 : 6;";
     let mut image = Image::of(body);
-    let content = Content::Bytes(Cow::Borrowed(b"x"));
+    let content = Content::Bytes(b"x".into());
     image.entry("/etc/secret", Entry::file(content, 0o600, Origin::App));
     let Some(failure) = image.fails() else { return };
     assert_eq!(

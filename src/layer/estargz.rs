@@ -6,7 +6,6 @@
 //! than `innerOffset` are served as well. No file is prioritised, which the landmark
 //! `.no.prefetch.landmark` says.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::Write;
 
@@ -19,7 +18,7 @@ use super::pack::{Layer, PackError};
 use super::pipeline::{Written, WrittenMember};
 use super::tar::{self, BLOCK, Piece, Placed, Plan};
 use crate::ImagePath;
-use crate::rootfs::{Content, Entry, EntryKind, Origin};
+use crate::rootfs::{Bytes, Content, Entry, EntryKind, Origin};
 
 /// Name of the table of contents in the tar.
 const TOC: &str = "/stargz.index.json";
@@ -79,7 +78,7 @@ fn is_zero(number: &u64) -> bool {
 
 /// The entry that says that no file is to be fetched ahead.
 pub(super) fn landmark() -> (ImagePath, Entry) {
-    (own_path(LANDMARK), own_file(Cow::Borrowed(&[0x0f])))
+    (own_path(LANDMARK), own_file((&[0x0f]).into()))
 }
 
 /// A path from the constants above.
@@ -88,7 +87,7 @@ fn own_path(path: &str) -> ImagePath {
     ImagePath::new(path).unwrap_or_else(|_| ImagePath::root())
 }
 
-fn own_file(bytes: Cow<'static, [u8]>) -> Entry {
+fn own_file(bytes: Bytes) -> Entry {
     Entry {
         kind: EntryKind::File(Content::Bytes(bytes)),
         mode: 0o644,
@@ -244,7 +243,7 @@ impl Estargz {
     /// The table's tar entry and the end of the tar.
     fn toc_member(&self, json: Vec<u8>) -> Vec<u8> {
         let padding = tar::padding(json.len() as u64) as usize;
-        let entry = own_file(Cow::Owned(json));
+        let entry = own_file(json.into());
         let mut raw = tar::header(&own_path(TOC), &entry, self.epoch);
         if let EntryKind::File(Content::Bytes(json)) = &entry.kind {
             raw.extend_from_slice(json);

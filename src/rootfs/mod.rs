@@ -3,17 +3,18 @@
 mod accounts;
 mod assemble;
 mod base;
+mod bytes;
 mod certificates;
 mod include;
 mod tree;
 mod zones;
 
-use std::borrow::Cow;
 use std::path::PathBuf;
 
 pub use assemble::{AssembleError, Assembled, Assembly, StripFunction, assemble};
 pub(crate) use assemble::{moved_directory, same_bytes};
 pub use base::{Base, BaseConfig, BaseError, BaseSummary};
+pub use bytes::Bytes;
 pub use include::{Include, IncludeError, Included};
 pub use tree::{Conflict, Rootfs, View};
 
@@ -90,7 +91,7 @@ pub enum EntryKind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {
     /// They are here.
-    Bytes(Cow<'static, [u8]>),
+    Bytes(Bytes),
     /// They are read from this machine when the layer is packed.
     Host {
         /// Where, on this machine.

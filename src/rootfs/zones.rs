@@ -1,6 +1,5 @@
 //! Time zones: the IANA database, compiled, as `/usr/share/zoneinfo` holds it (`tzfile(5)`).
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Content, EntryKind};
@@ -58,7 +57,7 @@ pub(super) fn files(
             Some(file) => EntryKind::HardLink(file.clone()),
             None => {
                 first.insert(data, path.clone());
-                EntryKind::File(Content::Bytes(Cow::Borrowed(data)))
+                EntryKind::File(Content::Bytes(data.into()))
             }
         };
         files.push((path, kind));

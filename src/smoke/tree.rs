@@ -44,7 +44,7 @@ pub(super) fn lay_out<'a>(
         own: BTreeMap::new(),
     };
     for (path, text) in RUNTIME_FILES {
-        let content = Content::Bytes(Cow::Borrowed(text.as_bytes()));
+        let content = Content::Bytes(text.as_bytes().into());
         layout.put(path, Entry::file(content, 0o644, Origin::Base));
     }
     for path in MOUNT_POINTS.into_iter().flat_map(ImagePath::new) {
@@ -141,7 +141,9 @@ impl<'a> Layout<'a> {
         }
         for (path, entry) in &self.own {
             let laid = match &entry.kind {
-                EntryKind::File(Content::Bytes(content)) => Laid::Bytes(content.clone()),
+                EntryKind::File(Content::Bytes(content)) => {
+                    Laid::Bytes(Cow::Owned(content.to_vec()))
+                }
                 _ => Laid::Other(ItemKind::Directory),
             };
             all.insert(path, (entry, laid));
@@ -281,11 +283,7 @@ mod tests {
     fn the_runtimes_files_replace_the_images_wherever_a_link_puts_them() {
         let mut rootfs = Rootfs::new();
         let file = |text: &'static str| {
-            Entry::file(
-                Content::Bytes(Cow::Borrowed(text.as_bytes())),
-                0o644,
-                Origin::App,
-            )
+            Entry::file(Content::Bytes(text.as_bytes().into()), 0o644, Origin::App)
         };
         rootfs.insert(path("/a/hosts"), file("x")).unwrap();
         let link = Entry {

@@ -1,7 +1,6 @@
 //! Links are followed as the kernel follows them, and never out of the tree.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::borrow::Cow;
 use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -60,9 +59,7 @@ fn entry(kind: EntryKind) -> Entry {
 }
 
 fn bytes(text: &'static str) -> Entry {
-    entry(EntryKind::File(Content::Bytes(Cow::Borrowed(
-        text.as_bytes(),
-    ))))
+    entry(EntryKind::File(Content::Bytes(text.as_bytes().into())))
 }
 
 #[test]
@@ -305,7 +302,7 @@ fn an_overlay_shows_both_trees_and_follows_links_across_them() {
     assert_eq!(both.read_dir(Path::new("/opt")).unwrap(), ["app"]);
     assert_eq!(
         both.content(&image_path("/usr/lib/both")).unwrap().0,
-        Content::Bytes(Cow::Borrowed(b"shown"))
+        Content::Bytes(b"shown".into())
     );
     assert!(matches!(
         both.content(&image_path("/usr/lib/below")).unwrap().0,
@@ -345,7 +342,7 @@ fn what_moved_is_found_at_its_new_place_alone() {
     let root = tree.root();
     let mut upper = Rootfs::new();
     let place = ImagePath::new("/usr/local/lib/libpython.so").unwrap();
-    let content = Content::Bytes(Cow::Borrowed(b"new"));
+    let content = Content::Bytes(b"new".into());
     upper
         .insert(place, Entry::file(content, 0o644, Origin::Runtime))
         .unwrap();

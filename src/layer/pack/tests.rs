@@ -1,6 +1,5 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
@@ -32,7 +31,7 @@ impl Tree {
     }
 
     pub(in crate::layer) fn bytes(self, path: &str, bytes: &[u8]) -> Self {
-        let content = Content::Bytes(Cow::Owned(bytes.to_vec()));
+        let content = Content::Bytes(bytes.to_vec().into());
         self.with(path, EntryKind::File(content))
     }
 
@@ -490,9 +489,7 @@ fn any_tree() -> impl Strategy<Value = Tree> {
             ],
             any::<u64>()
         )
-            .prop_map(
-                |(size, seed)| EntryKind::File(Content::Bytes(Cow::Owned(noise(size, seed))))
-            ),
+            .prop_map(|(size, seed)| EntryKind::File(Content::Bytes(noise(size, seed).into()))),
     ];
     proptest::collection::vec((name, kind, 0..0o10000_u32, any::<u32>()), 0..8).prop_map(|list| {
         let mut tree = Tree::default();

@@ -24,7 +24,7 @@ fn entry(kind: EntryKind) -> Entry {
 }
 
 fn file(size: usize) -> Entry {
-    entry(EntryKind::File(Content::Bytes(Cow::Owned(vec![1; size]))))
+    entry(EntryKind::File(Content::Bytes(vec![1; size].into())))
 }
 
 /// A file of this size of which nothing exists.

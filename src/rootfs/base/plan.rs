@@ -146,7 +146,7 @@ impl<'a> Plan<'a> {
                 };
                 let mode = file.mode.as_ref().map_or(0o644, |mode| mode.get_ref().0);
                 (
-                    Entry::file(Content::Bytes(content), mode, Origin::Base),
+                    Entry::file(Content::Bytes(content.into()), mode, Origin::Base),
                     &file.path,
                     &file.owner,
                 )
