@@ -20,7 +20,6 @@ mod installed;
 mod interpreter;
 mod layout;
 mod library;
-mod load;
 mod modules;
 mod packages;
 mod pyenv;

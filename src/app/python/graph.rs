@@ -9,8 +9,7 @@ use std::rc::Rc;
 
 use super::error::PythonError;
 use super::files::{Files, TEXT_LIMIT};
-use super::imports;
-use super::load::without_functions;
+use super::imports::{self, Imports};
 use super::modules::{Finder, Kind, Module};
 use crate::ImagePath;
 
@@ -72,15 +71,6 @@ fn without_demanded(names: &mut BTreeSet<String>) {
 struct Pending {
     root: Root,
     is_app: bool,
-}
-
-/// What a source imports.
-#[derive(Debug, Default)]
-struct Imports {
-    /// When it is loaded; all of it in code of the app.
-    at_load: BTreeSet<String>,
-    /// When its functions are called.
-    later: BTreeSet<String>,
 }
 
 impl Graph {
@@ -238,17 +228,13 @@ impl Graph {
 impl Pending {
     fn imports(&self, source: &[u8]) -> Imports {
         let package = &self.root.package;
-        let all = imports::imports(source, package);
-        if self.is_app {
-            return Imports {
-                at_load: all,
+        match self.is_app {
+            // Its functions are called.
+            true => Imports {
+                at_load: imports::imports(source, package),
                 later: BTreeSet::new(),
-            };
-        }
-        let at_load = imports::imports(&without_functions(source), package);
-        Imports {
-            later: all.difference(&at_load).cloned().collect(),
-            at_load,
+            },
+            false => imports::imports_by_time(source, package),
         }
     }
 }

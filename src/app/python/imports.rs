@@ -22,14 +22,37 @@ const NAMES_LIMIT: usize = 1 << 16;
 /// parent; `from a import b` gives both `a` and `a.b`, which may be no module. Literal arguments of
 /// `importlib.import_module` and `__import__` count.
 pub(super) fn imports(source: &[u8], package: &str) -> BTreeSet<String> {
+    let Imports {
+        mut at_load,
+        mut later,
+    } = imports_by_time(source, package);
+    at_load.append(&mut later);
+    at_load
+}
+
+/// What a source imports.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Imports {
+    /// When it is loaded.
+    pub(super) at_load: BTreeSet<String>,
+    /// Only when its functions are called, which for most functions of most packages is never:
+    /// numpy holds a build system that way.
+    pub(super) later: BTreeSet<String>,
+}
+
+/// As [`imports`], told apart by whether the statement is in the body of a function.
+pub(super) fn imports_by_time(source: &[u8], package: &str) -> Imports {
     let mut reader = Reader {
         lexer: Lexer::new(source),
         package,
         line: 0,
-        found: BTreeSet::new(),
+        function: None,
+        found: Imports::default(),
     };
     reader.read();
-    reader.found
+    let Imports { at_load, mut later } = reader.found;
+    later.retain(|name| !at_load.contains(name));
+    Imports { at_load, later }
 }
 
 struct Reader<'a> {
@@ -37,7 +60,9 @@ struct Reader<'a> {
     package: &'a str,
     /// The column in which the line of this statement begins.
     line: usize,
-    found: BTreeSet<String>,
+    /// The column of the outermost function that this statement is in, or defines.
+    function: Option<usize>,
+    found: Imports,
 }
 
 impl<'a> Reader<'a> {
@@ -47,6 +72,9 @@ impl<'a> Reader<'a> {
             fresh = match token {
                 Token::Line { column } => {
                     self.line = column;
+                    if self.function.is_some_and(|function| column <= function) {
+                        self.function = None;
+                    }
                     true
                 }
                 // What follows a colon begins a statement, or is an expression, which no
@@ -57,6 +85,10 @@ impl<'a> Reader<'a> {
                         b"import" => self.import(),
                         b"from" => self.from(),
                         b"if" | b"elif" => self.condition(),
+                        b"def" => self.definition(),
+                        b"async" if self.lexer.peek() == Some(Token::Word(b"def")) => {
+                            self.definition();
+                        }
                         _ => self.word(word),
                     }
                     false
@@ -116,6 +148,11 @@ impl<'a> Reader<'a> {
                 return;
             }
         }
+    }
+
+    /// A function begins; one within another changes nothing.
+    fn definition(&mut self) {
+        self.function.get_or_insert(self.line);
     }
 
     /// What follows `if` or `elif`: when it is `TYPE_CHECKING:`, its body is passed over.
@@ -227,8 +264,12 @@ impl<'a> Reader<'a> {
 
     fn add(&mut self, name: &str) {
         let is_module = name.len() <= NAME_LIMIT && name.split('.').all(is_identifier);
-        if is_module && self.found.len() < NAMES_LIMIT && !self.found.contains(name) {
-            self.found.insert(name.to_owned());
+        let found = match self.function {
+            None => &mut self.found.at_load,
+            Some(_) => &mut self.found.later,
+        };
+        if is_module && found.len() < NAMES_LIMIT && !found.contains(name) {
+            found.insert(name.to_owned());
         }
     }
 }

@@ -211,3 +211,24 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_functions_import_is_imported_later() {
+    let source = "import a\ntry:\n    import b\nexcept ImportError:\n    b = None\n\
+                  def f(\n    x=')',\n):\n    '''\ntext at the margin\n'''\n    import c\n\
+                  class A:\n    import d\n    async def g(self): import e\n    \
+                  def h(self):\n\n        def i():\n            import i\n        import a\n    \
+                  import j\nimport k\n";
+    let Imports { at_load, later } = imports_by_time(source.as_bytes(), "");
+    assert_eq!(Vec::from_iter(at_load), ["a", "b", "d", "j", "k"]);
+    assert_eq!(Vec::from_iter(later), ["c", "e", "i"]);
+}
+
+#[test]
+fn strings_and_comments_define_no_function() {
+    let source = "x = '\"\"\"' # it's\nz = '''\ndef f():\n'''\n# def f():\n    import b\n\
+                  default = 1; import c\n";
+    let Imports { at_load, later } = imports_by_time(source.as_bytes(), "");
+    assert_eq!(Vec::from_iter(at_load), ["b", "c"]);
+    assert!(later.is_empty());
+}
