@@ -1,6 +1,7 @@
 //! What a build reads: the sysroot, the app in it, what comes along and what is included.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
@@ -33,7 +34,13 @@ pub(super) struct Input<'a> {
     pub(super) notices: Vec<String>,
     outside: Option<(PathBuf, ImagePath)>,
     machine: Option<Machine>,
+    /// What the files at these paths are, which come from these places: each is read once,
+    /// however often what comes along grows.
+    known: RefCell<HashMap<(ImagePath, PathBuf), Found>>,
 }
+
+/// A program or library; `Err` with its machine when that is not the app's.
+type Found = Option<Result<Root, String>>;
 
 /// The system as the app's processes would see it.
 enum System<'a> {
@@ -93,6 +100,7 @@ impl<'a> Input<'a> {
             notices,
             outside,
             machine: None,
+            known: RefCell::default(),
         };
         input.machine = input.machine_of_app();
         let mut notices = Vec::new();
@@ -184,7 +192,7 @@ impl<'a> Input<'a> {
         let mut roots = Vec::new();
         for included in &self.includes {
             if matches!(included.entry.kind, EntryKind::File(_)) {
-                let found = self.root_at(&included.path);
+                let found = self.root_at(&included.path, &included.source);
                 if let Some(Err(machine)) = &found {
                     notices.push(format!(
                         "{} is for {machine}, another machine than the app: it is included, its libraries are not looked for",
@@ -202,15 +210,26 @@ impl<'a> Input<'a> {
         {
             if companion.role != Role::Data && matches!(companion.entry.kind, EntryKind::File(_)) {
                 // Packages hold objects for other machines beside those for this one.
-                roots.extend(self.root_at(&companion.path).and_then(Result::ok));
+                let found = self.root_at(&companion.path, &companion.source);
+                roots.extend(found.and_then(Result::ok));
             }
         }
         roots.retain(|root| !self.app.roots.contains(root));
         roots
     }
 
-    /// The ELF program or library at `path`; `Err` with its machine when that is not the app's.
-    fn root_at(&self, path: &ImagePath) -> Option<Result<Root, String>> {
+    /// The ELF program or library at `path`, which comes from `source`.
+    fn root_at(&self, path: &ImagePath, source: &Path) -> Found {
+        let key = (path.clone(), source.to_path_buf());
+        let known = self.known.borrow().get(&key).cloned();
+        known.unwrap_or_else(|| {
+            let found = self.read_root(path);
+            self.known.borrow_mut().insert(key, found.clone());
+            found
+        })
+    }
+
+    fn read_root(&self, path: &ImagePath) -> Found {
         let path = path.as_path().to_path_buf();
         let file = self.sysroot().open(&path).ok()?;
         let object = Object::read(&file).ok()?;
