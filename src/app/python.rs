@@ -65,6 +65,7 @@ pub(super) fn recognise(scene: &Scene<'_>, path: &Path) -> Result<Option<Hosted>
     };
     let choice = question.answer()?;
     let installed = Installed::read(&files, &choice)?;
+    settle(&files, &mut entry, &choice, &installed)?;
     let layout = Layout::of(&files, &entry, &choice, &installed);
     let graph = graph(scene, &files, &mut entry, &choice, &installed, &layout)?;
     let app = App {
@@ -81,6 +82,36 @@ pub(super) fn recognise(scene: &Scene<'_>, path: &Path) -> Result<Option<Hosted>
     app.host().map(Some)
 }
 
+/// Decides whether a package is run as one.
+fn settle(
+    files: &Files<'_>,
+    entry: &mut Entry,
+    choice: &Choice,
+    installed: &Installed,
+) -> Result<(), PythonError> {
+    let Entry::Package { top, .. } = entry else {
+        return Ok(());
+    };
+    let mut path: Vec<ImagePath> = top.parent().into_iter().collect();
+    path.extend(search_path(files, choice, installed));
+    let mapped = installed.hooks.mapped.clone();
+    let mut finder = Finder::new(files, &choice.interpreter, path, mapped);
+    entry.settle(files, |name| {
+        library::is_built_in(name) || finder.find(name).is_some()
+    })
+}
+
+/// Where modules are looked for behind the app's own directory.
+fn search_path(files: &Files<'_>, choice: &Choice, installed: &Installed) -> Vec<ImagePath> {
+    let interpreter = &choice.interpreter;
+    let extensions = interpreter.extensions();
+    let mut path = vec![interpreter.library.clone()];
+    path.extend(extensions.and_then(|place| files.directory(place)));
+    path.extend(installed.directories().cloned());
+    path.extend(installed.hooks.directories(files));
+    path
+}
+
 /// Follows what the app and the interpreter import.
 fn graph(
     scene: &Scene<'_>,
@@ -92,14 +123,7 @@ fn graph(
 ) -> Result<Graph, PythonError> {
     let interpreter = &choice.interpreter;
     let mut path: Vec<ImagePath> = layout.search.iter().cloned().collect();
-    path.push(interpreter.library.clone());
-    path.extend(
-        interpreter
-            .extensions()
-            .and_then(|place| files.directory(place)),
-    );
-    path.extend(installed.directories().cloned());
-    path.extend(installed.hooks.directories(files));
+    path.extend(search_path(files, choice, installed));
     let mut finder = Finder::new(files, interpreter, path, installed.hooks.mapped.clone());
     let mut roots = application::roots(files, entry)?;
     roots.push(Root {
@@ -293,7 +317,7 @@ impl App<'_> {
             Entry::Script(script) | Entry::Zipapp { script, .. } => {
                 command.push(place(&script.file)?);
             }
-            Entry::Directory(directory) => command.push(place(directory)?),
+            Entry::Directory { directory, .. } => command.push(place(directory)?),
             Entry::Package { module, .. } => {
                 command.extend(["-m".to_owned(), module.clone()]);
             }
@@ -353,6 +377,17 @@ impl App<'_> {
             "Python {} {} runs it{instead}",
             interpreter.full_version, self.choice.whence
         )];
+        if let Entry::Directory {
+            directory,
+            beside: Some(name),
+        } = self.entry
+        {
+            let package = directory.file_name().map_or("", text);
+            decisions.push(format!(
+                "`python {package}` runs it, not `python -m {package}`, because its __main__.py \
+                 imports {name} from beside it (`from . import {name}` decides otherwise)"
+            ));
+        }
         if interpreter.moves() {
             decisions.push(format!(
                 "{} stands at {} in the image, so that no path of this machine is in it",

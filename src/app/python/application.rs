@@ -113,7 +113,7 @@ pub(super) fn roots(files: &Files<'_>, entry: &mut Entry) -> Result<Vec<Root>, P
             let name = top.file_name().map_or("", text).to_owned();
             sources_below(files, top, &name)
         }
-        Entry::Directory(directory) => sources_below(files, directory, ""),
+        Entry::Directory { directory, .. } => sources_below(files, directory, ""),
     }
 }
 
@@ -170,7 +170,7 @@ pub(super) fn gather(
             let group = Group::app(format!("the package {name} of the app"));
             gather_tree(view, &group, top, gathered, left_out)?;
         }
-        Entry::Directory(directory) => {
+        Entry::Directory { directory, .. } => {
             let name = directory.file_name().map_or("", text);
             let group = Group::app(format!("the directory {name} of the app"));
             gather_tree(view, &group, directory, gathered, left_out)?;

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use super::environment::{CONFIGURATION, Environment};
 use super::error::PythonError;
-use super::files::{Files, text};
+use super::files::{Files, Item, text};
+use super::imports::imports;
 use super::shebang::{self, Shebang, is_python};
 use crate::ImagePath;
 use crate::app::hosted::{Runtime, RuntimeChoice, Scene};
@@ -29,13 +30,20 @@ pub(super) enum Entry {
         script: Script,
         sources: Sources,
     },
-    /// `python -m MODULE`: the package at the top, links not followed, and the dotted name.
+    /// `python -m MODULE`: the package at the top, links not followed, that with the
+    /// `__main__.py`, and its dotted name.
     Package {
         top: ImagePath,
+        directory: ImagePath,
         module: String,
     },
     /// `python DIRECTORY`.
-    Directory(ImagePath),
+    Directory {
+        directory: ImagePath,
+        /// Why it is not run as the package that it is: a module in it that its `__main__.py`
+        /// imports as one at the top.
+        beside: Option<String>,
+    },
 }
 
 /// A file that Python runs.
@@ -147,7 +155,10 @@ impl Entry {
             };
         }
         if !has("__init__.py") {
-            return Ok(Some(Self::Directory(directory.clone())));
+            return Ok(Some(Self::Directory {
+                directory: directory.clone(),
+                beside: None,
+            }));
         }
         let mut top = directory.clone();
         let mut names = Vec::new();
@@ -170,15 +181,54 @@ impl Entry {
         names.reverse();
         Ok(Some(Self::Package {
             top,
+            directory: directory.clone(),
             module: names.join("."),
         }))
+    }
+
+    /// Runs a package as a directory when its `__main__.py` can only work so: it imports modules
+    /// that lie beside it by their bare names, of which nobody else knows (`is_found`), and nothing
+    /// by the package's name or a dot.
+    pub(super) fn settle(
+        &mut self,
+        files: &Files<'_>,
+        mut is_found: impl FnMut(&str) -> bool,
+    ) -> Result<(), PythonError> {
+        let Self::Package {
+            top,
+            directory,
+            module,
+        } = self
+        else {
+            return Ok(());
+        };
+        let source = files.read(directory.as_path().join(MAIN))?;
+        let imported = imports(&source, module);
+        let mut tops = imported.iter().filter_map(|name| name.split('.').next());
+        let own = top.file_name().map_or("", text);
+        if tops.clone().any(|name| name == own) {
+            return Ok(());
+        }
+        let listing = files.list(directory)?;
+        let has = |name: &str| listing.get(Path::new(name).as_os_str());
+        let is_beside = |name: &str| {
+            has(&format!("{name}.py")).is_some_and(Item::is_file)
+                || has(name).is_some_and(Item::is_directory)
+        };
+        if let Some(name) = tops.find(|name| is_beside(name) && !is_found(name)) {
+            *self = Self::Directory {
+                directory: directory.clone(),
+                beside: Some(name.to_owned()),
+            };
+        }
+        Ok(())
     }
 
     /// What its first line says.
     pub(super) fn shebang(&self) -> Option<&Shebang> {
         match self {
             Self::Script(script) | Self::Zipapp { script, .. } => script.shebang.as_ref(),
-            Self::Package { .. } | Self::Directory(_) => None,
+            Self::Package { .. } | Self::Directory { .. } => None,
         }
     }
 
@@ -187,7 +237,7 @@ impl Entry {
         match self {
             Self::Script(script) | Self::Zipapp { script, .. } => script.file.parent(),
             Self::Package { top, .. } => Some(top.clone()),
-            Self::Directory(directory) => Some(directory.clone()),
+            Self::Directory { directory, .. } => Some(directory.clone()),
         }
         .unwrap_or_else(ImagePath::root)
     }

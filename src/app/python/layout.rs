@@ -105,7 +105,7 @@ impl Layout {
                 top.parent().unwrap_or_else(ImagePath::root),
                 Some(top.clone()),
             ),
-            Entry::Directory(directory) => (directory.clone(), Some(directory.clone())),
+            Entry::Directory { directory, .. } => (directory.clone(), Some(directory.clone())),
         };
         let environment = choice.environment.as_ref();
         let in_environment = matches!(

@@ -459,6 +459,37 @@ fn a_directory_without_init_is_run_by_its_path() {
 }
 
 #[test]
+fn a_package_is_run_by_its_path_when_its_main_module_imports_from_beside_itself() {
+    let system = System::new();
+    system.file("/home/me/tool/__init__.py", b"");
+    system.file("/home/me/tool/words.py", b"");
+    system.file("/home/me/tool/abc.py", b"");
+    let main = |text: &str| {
+        system.file("/home/me/tool/__main__.py", text.as_bytes());
+        system.app("/home/me/tool")
+    };
+    let app = main("import words\n");
+    assert_eq!(app.command, ["/usr/bin/python3.11", "/app/tool"]);
+    assert!(has(&app, "/app/tool/words.py"));
+    assert!(
+        app.decisions[1].starts_with("`python tool` runs it, not `python -m tool`, because"),
+        "{:?}",
+        app.decisions
+    );
+    let as_package = ["/usr/bin/python3.11", "-m", "tool"];
+    for text in [
+        "from .words import x\nimport words",
+        "import tool.words",
+        "import os",
+    ] {
+        assert_eq!(main(text).command, as_package, "{text}");
+    }
+    // One of the standard library is found by a package, too.
+    system.file("/usr/lib/python3.11/abc.py", b"");
+    assert_eq!(main("import abc\n").command, as_package);
+}
+
+#[test]
 fn editable_installs_come_along_and_are_found() {
     let system = System::new();
     system.environment("/home/me/.venv");
