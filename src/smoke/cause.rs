@@ -87,6 +87,9 @@ pub(super) trait Surroundings {
     /// Whether this machine has something at this path.
     fn on_this_machine(&self, path: &Path) -> bool;
 
+    /// Whether the working directory of the build has a file at this relative path.
+    fn in_working_directory(&self, path: &Path) -> bool;
+
     /// Where this machine has a library of this name.
     fn library(&self, name: &str) -> Option<PathBuf>;
 
@@ -186,6 +189,12 @@ impl Cause {
                 "let it listen on all addresses (0.0.0.0), which the sandbox has".to_owned()
             }
             Self::Port(_) => "only root may listen below 1024: let it use a port from 1024 up, or run it as root with --user 0".to_owned(),
+            Self::PythonModule(name) if python_module(name, around).is_some() => {
+                let file = python_module(name, around).unwrap_or_default();
+                format!(
+                    "{file} is in this directory: add it with --include {file}:/app/{file} --workdir /app, where Python looks for what is named by an argument"
+                )
+            }
             Self::PythonModule(name) => format!(
                 "install {name} where the app is installed (pip install), or, when it is there and imported in a way that is not seen, let a run find it with --trace, or add it with --include"
             ),
@@ -221,6 +230,22 @@ impl Cause {
             }
         }
     }
+}
+
+/// The file or package of a Python module in the working directory of the build, where a module
+/// that is named by an argument (`gunicorn app:app`) lies.
+fn python_module(name: &str, around: &dyn Surroundings) -> Option<String> {
+    let top = name.split('.').next()?;
+    let files = [
+        (format!("{top}/__init__.py"), top.to_owned()),
+        (format!("{top}.py"), format!("{top}.py")),
+    ];
+    let mut files = files.into_iter();
+    files.find_map(|(looked_for, file)| {
+        around
+            .in_working_directory(Path::new(&looked_for))
+            .then_some(file)
+    })
 }
 
 fn library_advice(name: &str, around: &dyn Surroundings) -> String {

@@ -238,6 +238,10 @@ mod tests {
             false
         }
 
+        fn in_working_directory(&self, _: &Path) -> bool {
+            false
+        }
+
         fn library(&self, _: &str) -> Option<PathBuf> {
             None
         }

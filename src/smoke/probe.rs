@@ -13,7 +13,8 @@ const ANSWER: Duration = Duration::from_secs(2);
 /// Enough for a status line.
 const STATUS_LINE: usize = 64;
 
-/// A connection was accepted; the status of the HTTP answer, where one came.
+/// A connection was accepted; the status of the HTTP answer, where one came. A port on which nobody
+/// listens any more did not answer: the kernel accepts for a server that ends before it is ready.
 pub(super) fn ask(port: u16) -> Option<Option<u16>> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let stream = TcpStream::connect_timeout(&address, CONNECT).ok()?;
@@ -21,7 +22,11 @@ pub(super) fn ask(port: u16) -> Option<Option<u16>> {
     if stream.local_addr().ok() == stream.peer_addr().ok() {
         return None;
     }
-    Some(status(stream))
+    let status = status(stream);
+    if status.is_none() {
+        TcpStream::connect_timeout(&address, CONNECT).ok()?;
+    }
+    Some(status)
 }
 
 fn status(mut stream: TcpStream) -> Option<u16> {
@@ -73,10 +78,23 @@ mod tests {
             stream.read_exact(&mut request).unwrap();
             assert_eq!(&request, b"GET / HTTP/1.0");
             stream.write_all(bytes).unwrap();
+            listener
         });
         let answer = ask(port);
         server.join().unwrap();
         answer
+    }
+
+    #[test]
+    fn a_server_that_ends_before_it_answers_does_not_answer() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let server = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(100));
+            drop(listener);
+        });
+        assert_eq!(ask(port), None);
+        server.join().unwrap();
     }
 
     #[test]

@@ -105,6 +105,10 @@ impl Surroundings for Image<'_> {
         path.is_absolute() && path.symlink_metadata().is_ok()
     }
 
+    fn in_working_directory(&self, path: &Path) -> bool {
+        path.is_relative() && path.is_file()
+    }
+
     fn library(&self, name: &str) -> Option<PathBuf> {
         let mut cached = Vec::new();
         if let Ok(file) = fs::File::open("/etc/ld.so.cache") {

@@ -1,5 +1,6 @@
 //! Reading system calls that failed.
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -69,10 +70,14 @@ fn is_usual(call: &FailedCall) -> bool {
     let path = call.path.as_path().to_string_lossy();
     let is_search =
         matches!(Errno::from_raw(call.errno), Errno::ENOENT | Errno::ENOTDIR) && !call.writes;
+    // `<string>`, `<frozen os>`: sources that tracebacks of Python look for and do not show.
+    let is_no_file = (call.path.as_path().file_name())
+        .is_some_and(|name| name.as_bytes().starts_with(b"<") && name.as_bytes().ends_with(b">"));
     let is_directory_of_loader = (call.path.as_path().file_name())
         .is_some_and(|name| LOADER_DIRECTORIES.iter().any(|known| name == *known));
     is_search
         && (is_directory_of_loader
+            || is_no_file
             || USUAL.iter().any(|part| path.contains(part))
             || USUAL_ENDS.iter().any(|end| path.ends_with(end)))
 }

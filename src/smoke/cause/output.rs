@@ -79,6 +79,10 @@ fn runtime(line: &str) -> Option<Cause> {
 }
 
 fn python(line: &str) -> Option<Cause> {
+    // `tempfile`, which names all the places that it tried.
+    if line.contains("No usable temporary directory found in ") {
+        return Some(Cause::ReadOnly("/tmp".into()));
+    }
     let (_, rest) = line.split_once("No module named ")?;
     let name = rest.trim_start_matches(['\'', '"']);
     let name = name.split(['\'', '"', ';', ' ']).next()?;

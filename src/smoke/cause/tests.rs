@@ -10,6 +10,10 @@ impl Surroundings for Machine {
         path.starts_with("/usr/share/here")
     }
 
+    fn in_working_directory(&self, path: &Path) -> bool {
+        path == Path::new("site.py")
+    }
+
     fn library(&self, name: &str) -> Option<PathBuf> {
         (name == "libz.so.1").then(|| "/usr/lib/libz.so.1".into())
     }
@@ -71,6 +75,40 @@ fn an_old_library_and_a_lost_symbol_are_told_apart() {
     assert_eq!(
         found("Error relocating /app/app: deflate: symbol not found"),
         symbol("deflate", "/app/app")
+    );
+}
+
+#[test]
+fn what_a_traceback_shows_no_source_of_is_no_missing_file() {
+    let calls = [
+        call("openat", "/app/data.csv", ENOENT, false),
+        call("openat", "/<unknown>", ENOENT, false),
+    ];
+    assert_eq!(
+        Cause::in_calls(&calls),
+        Some(Cause::File("/app/data.csv".into()))
+    );
+}
+
+#[test]
+fn a_module_that_an_argument_names_is_looked_for_here() {
+    assert_eq!(
+        Cause::PythonModule("site".into()).advice(&Machine),
+        "site.py is in this directory: add it with --include site.py:/app/site.py --workdir /app, \
+         where Python looks for what is named by an argument"
+    );
+}
+
+#[test]
+fn a_program_without_a_place_for_temporary_files_wants_to_write() {
+    let cause = found(
+        "FileNotFoundError: [Errno 2] No usable temporary directory found in ['/tmp', '/var/tmp']",
+    );
+    assert_eq!(cause, Cause::ReadOnly("/tmp".into()));
+    assert!(
+        cause
+            .advice(&Machine)
+            .starts_with("add --smoke-writable /tmp,")
     );
 }
 
