@@ -413,12 +413,16 @@ impl App<'_> {
 
     /// Modules of the app's own imports that nobody has.
     fn missing_notice(&self) -> Option<String> {
+        let is_archived = |name: &str| match self.entry {
+            Entry::Zipapp { modules, .. } => modules.contains(name),
+            _ => false,
+        };
         let missing: Vec<&str> = self
             .graph
             .missing
             .iter()
             .map(String::as_str)
-            .filter(|name| !library::is_built_in(name))
+            .filter(|name| !library::is_built_in(name) && !is_archived(name))
             .collect();
         (!missing.is_empty()).then(|| {
             format!(

@@ -1,5 +1,6 @@
 //! What the user pointed at: a script, a package, a directory or a zipapp.
 
+use std::collections::BTreeSet;
 use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 
@@ -29,6 +30,8 @@ pub(super) enum Entry {
     Zipapp {
         script: Script,
         sources: Sources,
+        /// The modules and packages at its top, which no file of the system has.
+        modules: BTreeSet<String>,
     },
     /// `python -m MODULE`: the package at the top, links not followed, that with the
     /// `__main__.py`, and its dotted name.
@@ -115,7 +118,11 @@ impl Entry {
         };
         if is_zip {
             return match sources(files, path)? {
-                Some(sources) => Ok(Some(Self::Zipapp { script, sources })),
+                Some((sources, modules)) => Ok(Some(Self::Zipapp {
+                    script,
+                    sources,
+                    modules,
+                })),
                 None if extension == "zip" && !demanded => Ok(None),
                 None => Err(PythonError::Zipapp {
                     path: files.shown(path),
@@ -166,6 +173,13 @@ impl Entry {
             let name = top.file_name().unwrap_or_default().to_os_string();
             match name.to_str().filter(|name| is_identifier(name)) {
                 Some(name) => names.push(name.to_owned()),
+                // Whoever needs no package can be run by its path.
+                None if names.is_empty() && !imports_itself(files, directory)? => {
+                    return Ok(Some(Self::Directory {
+                        directory: directory.clone(),
+                        beside: None,
+                    }));
+                }
                 None => {
                     return Err(PythonError::BadPackageName {
                         path: files.shown(&top),
@@ -243,6 +257,15 @@ impl Entry {
     }
 }
 
+/// Whether the `__main__.py` of a package imports by a dot.
+fn imports_itself(files: &Files<'_>, package: &ImagePath) -> Result<bool, PythonError> {
+    // No module has this name, so that nothing else is found below it.
+    const NAME: &str = "__package__";
+    let source = files.read(package.as_path().join(MAIN))?;
+    let mut imported = imports(&source, NAME).into_iter();
+    Ok(imported.any(|name| name.split('.').next() == Some(NAME)))
+}
+
 fn is_identifier(name: &str) -> bool {
     !name.is_empty()
         && !name.starts_with(|c: char| c.is_ascii_digit())
@@ -284,7 +307,10 @@ fn ends_as_archive(files: &Files<'_>, path: &Path, size: u64) -> bool {
 }
 
 /// The sources in a zipapp; `None` when it has no `__main__.py`.
-fn sources(files: &Files<'_>, path: &Path) -> Result<Option<Sources>, PythonError> {
+fn sources(
+    files: &Files<'_>,
+    path: &Path,
+) -> Result<Option<(Sources, BTreeSet<String>)>, PythonError> {
     let bad = |problem: String| PythonError::Zipapp {
         path: files.shown(path),
         problem,
@@ -297,6 +323,7 @@ fn sources(files: &Files<'_>, path: &Path) -> Result<Option<Sources>, PythonErro
         return Ok(None);
     }
     let mut sources = Vec::new();
+    let mut modules = BTreeSet::new();
     let mut budget = ZIPAPP_TEXT_LIMIT;
     for index in 0..archive.len() {
         let file = archive
@@ -305,6 +332,8 @@ fn sources(files: &Files<'_>, path: &Path) -> Result<Option<Sources>, PythonErro
         let Ok(name) = file.name() else {
             continue;
         };
+        let top = name.split(['/', '.']).next().unwrap_or_default();
+        modules.insert(top.to_owned());
         let Some(module) = name.strip_suffix(".py") else {
             continue;
         };
@@ -318,7 +347,7 @@ fn sources(files: &Files<'_>, path: &Path) -> Result<Option<Sources>, PythonErro
         budget -= text.len() as u64;
         sources.push((package, text));
     }
-    Ok(Some(sources))
+    Ok(Some((sources, modules)))
 }
 
 /// The environment that the program at `path` lies in.

@@ -148,6 +148,9 @@ impl Graph {
                     self.missing.insert(top.to_owned());
                 }
             }
+            for text in &imports.named {
+                self.reach_named(finder, text, &mut next, is_app);
+            }
             later.extend(imports.later);
         }
         next
@@ -164,6 +167,39 @@ impl Graph {
             Some(file) => std::slice::from_ref(file),
             None => &module.directories[..],
         })
+    }
+
+    /// Follows a string of the app's code that names a module of the app. One word may be anything,
+    /// unless a package has that name.
+    fn reach_named(
+        &mut self,
+        finder: &mut Finder<'_>,
+        text: &str,
+        wave: &mut Vec<Pending>,
+        is_app: &dyn Fn(&ImagePath) -> bool,
+    ) {
+        let (mut name, attribute) = match text.split_once(':') {
+            Some((name, attribute)) => (name, Some(attribute)),
+            None => (text, None),
+        };
+        let top = name.split('.').next().unwrap_or_default();
+        if matches!(top, "test" | "tests") || finder.find(top).is_none() {
+            return;
+        }
+        loop {
+            // What follows a module's name may be something in it.
+            if let Some(module) = finder.find(name)
+                && module.file.as_ref().is_some_and(is_app)
+                && (module.is_package() || attribute.is_some() || text.contains('.'))
+            {
+                self.reach(finder, name, wave, is_app);
+                return;
+            }
+            match name.rsplit_once('.') {
+                Some((above, _)) => name = above,
+                None => return,
+            }
+        }
     }
 
     /// Puts the module and those above it into the graph, and what of them is new into `wave`.
@@ -230,10 +266,7 @@ impl Pending {
         let package = &self.root.package;
         match self.is_app {
             // Its functions are called.
-            true => Imports {
-                at_load: imports::imports(source, package),
-                later: BTreeSet::new(),
-            },
+            true => imports::imports_of_app(source, package),
             false => imports::imports_by_time(source, package),
         }
     }
@@ -272,7 +305,7 @@ fn read(
                 .unwrap_or_default();
             Ok(Imports {
                 at_load: strings(&bytes, extensions),
-                later: BTreeSet::new(),
+                ..Imports::default()
             })
         }
         Text::File(file) => match sysroot.read(file.as_path(), TEXT_LIMIT) {

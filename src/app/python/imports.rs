@@ -25,7 +25,8 @@ pub(super) fn imports(source: &[u8], package: &str) -> BTreeSet<String> {
     let Imports {
         mut at_load,
         mut later,
-    } = imports_by_time(source, package);
+        ..
+    } = read(source, package, Strings::Ignored);
     at_load.append(&mut later);
     at_load
 }
@@ -38,11 +39,41 @@ pub(super) struct Imports {
     /// Only when its functions are called, which for most functions of most packages is never:
     /// numpy holds a build system that way.
     pub(super) later: BTreeSet<String>,
+    /// Strings that could name a module, as `site.settings` or `main:app`.
+    pub(super) named: BTreeSet<String>,
 }
 
 /// As [`imports`], told apart by whether the statement is in the body of a function.
 pub(super) fn imports_by_time(source: &[u8], package: &str) -> Imports {
+    let Imports {
+        at_load, mut later, ..
+    } = read(source, package, Strings::Ignored);
+    later.retain(|name| !at_load.contains(name));
+    Imports {
+        at_load,
+        later,
+        named: BTreeSet::new(),
+    }
+}
+
+/// What code of the app imports, whose functions are called, and what its strings name: Django's
+/// settings and `uvicorn.run("main:app")` name modules so.
+pub(super) fn imports_of_app(source: &[u8], package: &str) -> Imports {
+    let mut imports = read(source, package, Strings::Wanted);
+    imports.at_load.append(&mut imports.later);
+    imports
+}
+
+/// Whether strings that could name a module are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Strings {
+    Wanted,
+    Ignored,
+}
+
+fn read(source: &[u8], package: &str, strings: Strings) -> Imports {
     let mut reader = Reader {
+        strings,
         lexer: Lexer::new(source),
         package,
         line: 0,
@@ -50,9 +81,7 @@ pub(super) fn imports_by_time(source: &[u8], package: &str) -> Imports {
         found: Imports::default(),
     };
     reader.read();
-    let Imports { at_load, mut later } = reader.found;
-    later.retain(|name| !at_load.contains(name));
-    Imports { at_load, later }
+    reader.found
 }
 
 struct Reader<'a> {
@@ -62,6 +91,7 @@ struct Reader<'a> {
     line: usize,
     /// The column of the outermost function that this statement is in, or defines.
     function: Option<usize>,
+    strings: Strings,
     found: Imports,
 }
 
@@ -95,6 +125,10 @@ impl<'a> Reader<'a> {
                 }
                 Token::Word(word) => {
                     self.word(word);
+                    false
+                }
+                Token::Text(Some(text)) if self.strings == Strings::Wanted => {
+                    self.string(text);
                     false
                 }
                 Token::Text(_) | Token::Mark(_) => false,
@@ -203,6 +237,23 @@ impl<'a> Reader<'a> {
             Some(base) if name.is_empty() => self.add(base),
             Some(base) => self.add(&format!("{base}.{name}")),
             None => {}
+        }
+    }
+
+    /// A string literal that is no argument of a function that imports.
+    fn string(&mut self, text: &[u8]) {
+        let Ok(text) = std::str::from_utf8(text) else {
+            return;
+        };
+        let (module, attribute) = match text.split_once(':') {
+            Some((module, attribute)) => (module, Some(attribute)),
+            None => (text, None),
+        };
+        let is_name = text.len() <= NAME_LIMIT
+            && module.split('.').all(is_identifier)
+            && attribute.is_none_or(|name| name.bytes().next().is_some_and(lexer::is_word));
+        if is_name && self.found.named.len() < NAMES_LIMIT {
+            self.found.named.insert(text.to_owned());
         }
     }
 

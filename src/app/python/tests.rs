@@ -487,6 +487,50 @@ fn a_package_is_run_by_its_path_when_its_main_module_imports_from_beside_itself(
     // One of the standard library is found by a package, too.
     system.file("/usr/lib/python3.11/abc.py", b"");
     assert_eq!(main("import abc\n").command, as_package);
+    // A name that `python -m` cannot say matters only for what names the package.
+    system.file("/home/me/my-tool/__init__.py", b"");
+    system.file("/home/me/my-tool/__main__.py", b"import os\n");
+    let app = system.app("/home/me/my-tool");
+    assert_eq!(app.command, ["/usr/bin/python3.11", "/app/my-tool"]);
+    system.file("/home/me/my-tool/__main__.py", b"from . import x\n");
+    let message = system.message("/home/me/my-tool", RuntimeChoice::Auto);
+    assert!(
+        message.contains("is no name of a Python package"),
+        "{message}"
+    );
+}
+
+#[test]
+fn modules_that_strings_of_the_app_name_come_along() {
+    let system = System::new();
+    for (name, text) in [
+        (
+            "manage.py",
+            "set('SETTINGS', 'site1.settings')\nrun('server:app', 'unrelated', 'os.path')\n",
+        ),
+        ("site1/__init__.py", ""),
+        (
+            "site1/settings.py",
+            "APPS = ['polls.apps.PollsConfig', 'blog']\n",
+        ),
+        ("polls/__init__.py", ""),
+        ("polls/apps.py", ""),
+        ("blog/__init__.py", ""),
+        ("server.py", ""),
+        ("unrelated.py", ""),
+    ] {
+        system.file(&format!("/home/me/{name}"), text.as_bytes());
+    }
+    let app = system.app("/home/me/manage.py");
+    for name in [
+        "site1/settings.py",
+        "polls/apps.py",
+        "blog/__init__.py",
+        "server.py",
+    ] {
+        assert!(has(&app, &format!("/app/{name}")), "{name}");
+    }
+    assert!(!has(&app, "/app/unrelated.py"));
 }
 
 #[test]
@@ -578,13 +622,19 @@ fn a_zipapp_brings_what_the_sources_in_it_import() {
     let stored =
         zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
     archive.start_file("__main__.py", stored).unwrap();
-    archive.write_all(b"import tkinter\n").unwrap();
+    archive.write_all(b"import tkinter, own, gone\n").unwrap();
+    archive.start_file("own.py", stored).unwrap();
     let mut bytes = b"#!/usr/bin/env python3\n".to_vec();
     bytes.extend(archive.finish().unwrap().into_inner());
     system.program("/home/me/tool", &bytes);
     let app = system.app("/home/me/tool");
     assert_eq!(app.command, ["/usr/bin/python3.11", "/app/tool"]);
     assert!(has(&app, "/usr/lib/python3.11/tkinter/__init__.py"));
+    assert!(
+        app.notices[0].contains("not found: gone;"),
+        "{:?}",
+        app.notices
+    );
     system.file("/home/me/bad.pyz", b"PK\x03\x04 and no more");
     let message = system.message("/home/me/bad.pyz", RuntimeChoice::Auto);
     assert!(

@@ -219,7 +219,7 @@ fn what_functions_import_is_imported_later() {
                   class A:\n    import d\n    async def g(self): import e\n    \
                   def h(self):\n\n        def i():\n            import i\n        import a\n    \
                   import j\nimport k\n";
-    let Imports { at_load, later } = imports_by_time(source.as_bytes(), "");
+    let Imports { at_load, later, .. } = imports_by_time(source.as_bytes(), "");
     assert_eq!(Vec::from_iter(at_load), ["a", "b", "d", "j", "k"]);
     assert_eq!(Vec::from_iter(later), ["c", "e", "i"]);
 }
@@ -228,7 +228,20 @@ fn what_functions_import_is_imported_later() {
 fn strings_and_comments_define_no_function() {
     let source = "x = '\"\"\"' # it's\nz = '''\ndef f():\n'''\n# def f():\n    import b\n\
                   default = 1; import c\n";
-    let Imports { at_load, later } = imports_by_time(source.as_bytes(), "");
+    let Imports { at_load, later, .. } = imports_by_time(source.as_bytes(), "");
     assert_eq!(Vec::from_iter(at_load), ["b", "c"]);
     assert!(later.is_empty());
+}
+
+#[test]
+fn strings_of_the_app_may_name_modules() {
+    let source = "def f(x='site.settings'):\n    run(\"main:app\", 'a b', '', '8000:80', 'x:', b'y', 'größe')\n";
+    let imports = imports_of_app(source.as_bytes(), "");
+    assert!(imports.at_load.is_empty());
+    assert_eq!(
+        Vec::from_iter(imports.named),
+        ["größe", "main:app", "site.settings"]
+    );
+    let of_package = imports_by_time(source.as_bytes(), "");
+    assert!(of_package.named.is_empty());
 }
