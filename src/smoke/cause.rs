@@ -263,12 +263,24 @@ fn library_advice(name: &str, around: &dyn Surroundings) -> String {
     }
 }
 
+/// The file in the working directory of the build that a relative path of the program meant, which
+/// starts in the image's: `/` or the app's directory.
+fn in_working_directory<'a>(path: &'a Path, around: &dyn Surroundings) -> Option<&'a Path> {
+    let starts = [crate::rootfs::APP_DIRECTORY, "/"].into_iter();
+    starts
+        .filter_map(|start| path.strip_prefix(start).ok())
+        .find(|relative| around.in_working_directory(relative))
+}
+
 fn file_advice(path: &Path, around: &dyn Surroundings) -> String {
     let shown = path.display();
     if around.on_this_machine(path) {
         format!(
             "this machine has it: add it with --include {shown}, or let a run find all such files with --trace"
         )
+    } else if let Some(here) = in_working_directory(path, around) {
+        let here = here.display();
+        format!("{here} is in this directory: add it with --include {here}:{shown}")
     } else {
         format!(
             "this machine has nothing there either: add it with --include FILE:{shown}, FILE being where it is"

@@ -73,11 +73,20 @@ fn is_usual(call: &FailedCall) -> bool {
     // `<string>`, `<frozen os>`: sources that tracebacks of Python look for and do not show.
     let is_no_file = (call.path.as_path().file_name())
         .is_some_and(|name| name.as_bytes().starts_with(b"<") && name.as_bytes().ends_with(b">"));
+    // An import that fails says so itself; one that does not has looked in many places.
+    let is_import = [".cpython-", ".abi3.so"]
+        .iter()
+        .any(|part| path.contains(part))
+        || path.contains("/lib/python")
+            && [".so", ".py", ".zip", "-packages"]
+                .iter()
+                .any(|end| path.ends_with(end));
     let is_directory_of_loader = (call.path.as_path().file_name())
         .is_some_and(|name| LOADER_DIRECTORIES.iter().any(|known| name == *known));
     is_search
         && (is_directory_of_loader
             || is_no_file
+            || is_import
             || USUAL.iter().any(|part| path.contains(part))
             || USUAL_ENDS.iter().any(|end| path.ends_with(end)))
 }

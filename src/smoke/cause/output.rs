@@ -83,7 +83,24 @@ fn python(line: &str) -> Option<Cause> {
     if line.contains("No usable temporary directory found in ") {
         return Some(Cause::ReadOnly("/tmp".into()));
     }
-    let (_, rest) = line.split_once("No module named ")?;
+    // Servers name what they were told to serve in words of their own. In `/` the directory `/app`
+    // is a package without a file to Python, so that a module `app` is found and has nothing in it.
+    let server = [
+        // gunicorn: Failed to find attribute 'app' in 'main'.
+        ("Failed to find attribute ", " in "),
+        // uvicorn: Attribute "app" not found in module "main".
+        (
+            "Error loading ASGI app. Attribute ",
+            " not found in module ",
+        ),
+        ("Error loading ASGI app. Could not import module ", ""),
+        // Flask
+        ("Failed to find Flask application or factory in module ", ""),
+        ("Error: Could not import ", ""),
+    ]
+    .iter()
+    .find_map(|(start, middle)| Some(line.split_once(start)?.1.split_once(middle)?.1));
+    let rest = server.or_else(|| Some(line.split_once("No module named ")?.1))?;
     let name = rest.trim_start_matches(['\'', '"']);
     let name = name.split(['\'', '"', ';', ' ']).next()?;
     (!name.is_empty()).then(|| Cause::PythonModule(name.to_owned()))

@@ -83,6 +83,24 @@ fn what_a_traceback_shows_no_source_of_is_no_missing_file() {
     let calls = [
         call("openat", "/app/data.csv", ENOENT, false),
         call("openat", "/<unknown>", ENOENT, false),
+        call(
+            "openat",
+            "/app/x.cpython-311-x86_64-linux-gnu.so",
+            ENOENT,
+            false,
+        ),
+        call(
+            "stat",
+            "/usr/lib/python3.11/collections/__init__.so",
+            ENOENT,
+            false,
+        ),
+        call(
+            "stat",
+            "/usr/local/lib/python3.11/site-packages",
+            ENOENT,
+            false,
+        ),
     ];
     assert_eq!(
         Cause::in_calls(&calls),
@@ -91,11 +109,33 @@ fn what_a_traceback_shows_no_source_of_is_no_missing_file() {
 }
 
 #[test]
+fn servers_name_the_module_that_they_do_not_find() {
+    for line in [
+        "Failed to find attribute 'app' in 'main'.",
+        "ERROR:    Error loading ASGI app. Attribute \"app\" not found in module \"main\".",
+        "ERROR:    Error loading ASGI app. Could not import module \"main\".",
+        "Error: Failed to find Flask application or factory in module 'main'. Use 'main:name'",
+        "Error: Could not import 'main'.",
+    ] {
+        assert_eq!(found(line), Cause::PythonModule("main".into()), "{line}");
+    }
+}
+
+#[test]
 fn a_module_that_an_argument_names_is_looked_for_here() {
     assert_eq!(
         Cause::PythonModule("site".into()).advice(&Machine),
         "site.py is in this directory: add it with --include site.py:/app/site.py --workdir /app, \
          where Python looks for what is named by an argument"
+    );
+}
+
+#[test]
+fn a_file_beside_the_user_is_included_where_it_is_looked_for() {
+    let advice = Cause::File("/site.py".into()).advice(&Machine);
+    assert_eq!(
+        advice,
+        "site.py is in this directory: add it with --include site.py:/site.py"
     );
 }
 
