@@ -52,7 +52,7 @@ use self::surroundings::Image;
 use crate::ImagePath;
 use crate::helper::Helper;
 use crate::image::Settings;
-use crate::rootfs::Rootfs;
+use crate::rootfs::{EntryKind, Rootfs};
 
 /// The name of the machine in the sandbox.
 const HOSTNAME: &str = "smoke";
@@ -152,6 +152,21 @@ pub enum SmokeError {
     /// The working directory is no absolute path without `..`.
     #[error("the working directory {0:?} cannot be used: give an absolute path with --workdir")]
     Workdir(String),
+    /// A directory is asked for where the image has a file.
+    #[error(
+        "{path} is no directory in the image, since a file is there or above it: give another one with {option}"
+    )]
+    NoDirectory {
+        /// The path in the image.
+        path: ImagePath,
+        /// The flag that named it.
+        option: &'static str,
+    },
+    /// A directory that a runtime mounts is asked to be writable.
+    #[error(
+        "--smoke-writable {0}: a container's runtime makes what is below /dev, /proc and /sys, and no volume belongs there; /dev/shm is writable as it is"
+    )]
+    OfRuntime(ImagePath),
     /// The image's user or group is not in its account files.
     #[error(
         "the {what} {name} is not in the image's {file}: give a number with --user, or bring a {file} with --include"
@@ -200,6 +215,7 @@ pub enum SmokeError {
 pub fn run(rootfs: &Rootfs, settings: &Settings, smoke: &Smoke) -> Result<Started, SmokeError> {
     let begun = Instant::now();
     let workdir = workdir(settings)?;
+    check_directories(rootfs, &workdir, &smoke.writable)?;
     let account = account(rootfs, settings)?;
     let mut order = Order {
         launch: launch(settings, smoke, &account, &workdir)?,
@@ -273,6 +289,36 @@ fn workdir(settings: &Settings) -> Result<PathBuf, SmokeError> {
     }
 }
 
+/// A runtime would not start the container where the image has something else.
+fn check_directories(
+    rootfs: &Rootfs,
+    workdir: &Path,
+    writable: &[ImagePath],
+) -> Result<(), SmokeError> {
+    let is_file = |path: &Path| {
+        let entry = path
+            .ancestors()
+            .find_map(|path| account::entry(rootfs, path));
+        entry.is_some_and(|entry| entry.kind != EntryKind::Directory)
+    };
+    if let Ok(path) = ImagePath::new(workdir)
+        && is_file(workdir)
+    {
+        let option = "--workdir";
+        return Err(SmokeError::NoDirectory { path, option });
+    }
+    for path in writable {
+        if cause::is_of_runtime(path.as_path()) {
+            return Err(SmokeError::OfRuntime(path.clone()));
+        }
+        if is_file(path.as_path()) {
+            let (path, option) = (path.clone(), "--smoke-writable");
+            return Err(SmokeError::NoDirectory { path, option });
+        }
+    }
+    Ok(())
+}
+
 fn account(rootfs: &Rootfs, settings: &Settings) -> Result<Account, SmokeError> {
     Account::in_image(rootfs, &settings.user).map_err(|unknown| SmokeError::Account {
         what: unknown.what,
@@ -301,11 +347,10 @@ fn launch(
     let search = search
         .map_or("", |(_, path)| path.as_str())
         .split(':')
-        .map(|directory| {
-            // An empty one is the working directory.
-            let directory = Path::new(if directory.is_empty() { "." } else { directory });
-            Raw::from(directory.join(first.as_path()))
-        })
+        .map(Path::new)
+        // Runtimes search no directory that depends on the working directory.
+        .filter(|directory| directory.is_absolute())
+        .map(|directory| Raw::from(directory.join(first.as_path())))
         .collect();
     Ok(Launch {
         search,

@@ -84,10 +84,11 @@ impl Cause {
 
 /// What can be asked about the image and this machine.
 pub(super) trait Surroundings {
-    /// Whether this machine has something at this path.
-    fn on_this_machine(&self, path: &Path) -> bool;
+    /// Where this machine has what the image wants at this path: there, or, what the program
+    /// names from its working directory, at the same place from the current directory.
+    fn on_this_machine(&self, path: &Path) -> Option<PathBuf>;
 
-    /// Whether the working directory of the build has a file at this relative path.
+    /// Whether the current directory has a file at this relative path.
     fn in_working_directory(&self, path: &Path) -> bool;
 
     /// Where this machine has a library of this name.
@@ -118,6 +119,11 @@ impl fmt::Display for Cause {
                     "no library has the symbol {symbol}, which {object} needs"
                 )
             }
+            Self::File(path) if is_shell(path) => write!(
+                f,
+                "it runs a command in a shell, {}, which is not in the image",
+                path.display()
+            ),
             Self::File(path) => write!(f, "{} is not in the image", path.display()),
             Self::Denied(path) => write!(f, "the image's user has no right to {}", path.display()),
             Self::ReadOnly(path) => write!(
@@ -178,6 +184,9 @@ impl Cause {
                 "make it readable for all on this machine (chmod a+rX) and build again, or run as another user with --user".to_owned()
             }
             Self::Denied(path) => file_advice(path, around),
+            Self::ReadOnly(path) if is_of_runtime(path) => {
+                "no volume belongs there, since the container's runtime makes that directory; tell the program to write elsewhere, or to do without".to_owned()
+            }
             Self::ReadOnly(path) => {
                 let directory = writable_directory(path, around);
                 let directory = directory.display();
@@ -263,29 +272,37 @@ fn library_advice(name: &str, around: &dyn Surroundings) -> String {
     }
 }
 
-/// The file in the working directory of the build that a relative path of the program meant, which
-/// starts in the image's: `/` or the app's directory.
-fn in_working_directory<'a>(path: &'a Path, around: &dyn Surroundings) -> Option<&'a Path> {
-    let starts = [crate::rootfs::APP_DIRECTORY, "/"].into_iter();
-    starts
-        .filter_map(|start| path.strip_prefix(start).ok())
-        .find(|relative| around.in_working_directory(relative))
-}
-
 fn file_advice(path: &Path, around: &dyn Surroundings) -> String {
     let shown = path.display();
-    if around.on_this_machine(path) {
-        format!(
+    match around.on_this_machine(path) {
+        Some(_) if is_shell(path) => format!(
+            "let it start the program itself (system(3) and popen(3) start a shell), or add the shell and what it runs with --include {shown}"
+        ),
+        Some(here) if here == path => format!(
             "this machine has it: add it with --include {shown}, or let a run find all such files with --trace"
-        )
-    } else if let Some(here) = in_working_directory(path, around) {
-        let here = here.display();
-        format!("{here} is in this directory: add it with --include {here}:{shown}")
-    } else {
-        format!(
+        ),
+        Some(here) => format!(
+            "the current directory has it: add it with --include {}:{shown}, or let a run find all such files with --trace",
+            here.display()
+        ),
+        None => format!(
             "this machine has nothing there either: add it with --include FILE:{shown}, FILE being where it is"
-        )
+        ),
     }
+}
+
+/// Whether system(3) of some C library starts it.
+fn is_shell(path: &Path) -> bool {
+    ["/bin/sh", "/usr/bin/sh"]
+        .iter()
+        .any(|shell| path == Path::new(shell))
+}
+
+/// Whether it is in what a runtime mounts, and no file of an image or a volume can be.
+pub(super) fn is_of_runtime(path: &Path) -> bool {
+    ["/dev", "/proc", "/sys"]
+        .iter()
+        .any(|mount| path.starts_with(mount))
 }
 
 /// The directory to make writable for a path that is to be written: the one that holds it, or the

@@ -145,7 +145,7 @@ fn advice(report: &Report, check: &Check) -> &'static str {
             "output into a pipe can be held back until a buffer is full: let the program flush it (in Python, --env PYTHONUNBUFFERED=1), or give more time with --smoke-timeout TIME"
         }
         Outcome::TimeOver => {
-            "it must listen on 0.0.0.0 or 127.0.0.1, at the port that --smoke-port names; more time gives --smoke-timeout TIME"
+            "it must listen on 0.0.0.0 or [::], at the port that --smoke-port names; more time gives --smoke-timeout TIME"
         }
         Outcome::Ended(Ending::Exited(0)) if check.is_for_servers() => {
             "a server that goes to the background ends its container: start it in the foreground, with arguments for that in --smoke=ARGS and --entrypoint"
@@ -190,11 +190,16 @@ fn enumerate(parts: &[String]) -> String {
     }
 }
 
+/// Words with which a sentence can begin.
+const STARTS: [&str; 10] = [
+    "the ", "it ", "its ", "for ", "output ", "a ", "when ", "if ", "no ", "another ",
+];
+
 fn capital(text: &str) -> String {
     let mut chars = text.chars();
     match chars.next() {
         // A path or a library keeps its spelling.
-        Some(first) if text.starts_with("the ") || text.starts_with("it ") => {
+        Some(first) if STARTS.iter().any(|start| text.starts_with(start)) => {
             first.to_uppercase().chain(chars).collect()
         }
         _ => text.to_owned(),
@@ -234,8 +239,8 @@ mod tests {
     struct Nothing;
 
     impl Surroundings for Nothing {
-        fn on_this_machine(&self, _: &Path) -> bool {
-            false
+        fn on_this_machine(&self, _: &Path) -> Option<PathBuf> {
+            None
         }
 
         fn in_working_directory(&self, _: &Path) -> bool {

@@ -148,7 +148,8 @@ fn restrict_proc() -> Result<(), Fault> {
 
 /// Directories of this run. Paths are followed inside the new root.
 fn mount_writable(launch: &Launch) -> Result<(), Fault> {
-    room::mount_memory(Path::new("/dev/shm"), "mode=1777")
+    // The size that runtimes give it, which shows what a larger one would hide.
+    room::mount_memory(Path::new("/dev/shm"), "mode=1777,size=65536k")
         .map_err(Fault::step("mount /dev/shm"))?;
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
     let options = Some("newinstance,ptmxmode=0666,mode=0620");

@@ -1,7 +1,7 @@
 //! Asking a port whether somebody is there.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 /// How long a connection may take to be accepted; on the loopback interface it is or is not.
@@ -13,20 +13,66 @@ const ANSWER: Duration = Duration::from_secs(2);
 /// Enough for a status line.
 const STATUS_LINE: usize = 64;
 
-/// A connection was accepted; the status of the HTTP answer, where one came. A port on which nobody
-/// listens any more did not answer: the kernel accepts for a server that ends before it is ready.
+/// A connection was accepted, by IPv4 or IPv6; the status of the HTTP answer, where one came. A
+/// port on which nobody listens any more did not answer: the kernel accepts for a server that ends
+/// before it is ready.
 pub(super) fn ask(port: u16) -> Option<Option<u16>> {
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let addresses = [
+        IpAddr::from(Ipv4Addr::LOCALHOST),
+        IpAddr::from(Ipv6Addr::LOCALHOST),
+    ];
+    addresses.into_iter().find_map(|address| {
+        let address = SocketAddr::from((address, port));
+        let status = status(connect(address)?);
+        if status.is_none() {
+            connect(address)?;
+        }
+        Some(status)
+    })
+}
+
+fn connect(address: SocketAddr) -> Option<TcpStream> {
     let stream = TcpStream::connect_timeout(&address, CONNECT).ok()?;
     // TCP may connect a socket to itself when nobody listens and its own port is the one (RFC 9293, 3.5).
-    if stream.local_addr().ok() == stream.peer_addr().ok() {
-        return None;
-    }
-    let status = status(stream);
-    if status.is_none() {
-        TcpStream::connect_timeout(&address, CONNECT).ok()?;
-    }
-    Some(status)
+    (stream.local_addr().ok() != stream.peer_addr().ok()).then_some(stream)
+}
+
+/// Whether those who listen on a port of this network namespace do so at addresses that nobody
+/// reaches from outside of it.
+pub(super) fn is_on_loopback_alone(port: u16) -> bool {
+    let table = |name: &str| std::fs::read_to_string(format!("/proc/self/net/{name}"));
+    let tables = ["tcp", "tcp6"].map(|name| table(name).unwrap_or_default());
+    let mut listeners = tables
+        .iter()
+        .flat_map(|text| listeners(text, port))
+        .peekable();
+    listeners.peek().is_some() && listeners.all(|address| address.to_canonical().is_loopback())
+}
+
+/// The addresses that are listened at on `port`, in a table of `proc_pid_net(5)`.
+fn listeners(table: &str, port: u16) -> impl Iterator<Item = IpAddr> {
+    /// `TCP_LISTEN` of the kernel's `tcp_states.h`.
+    const LISTEN: &str = "0A";
+    table.lines().filter_map(move |line| {
+        let mut words = line.split_whitespace();
+        let (address, number) = words.nth(1)?.split_once(':')?;
+        let is_listener = words.nth(1)? == LISTEN && u16::from_str_radix(number, 16) == Ok(port);
+        is_listener.then(|| self::address(address)).flatten()
+    })
+}
+
+/// An address as the kernel shows it: words of 32 bits, each in the machine's own byte order.
+fn address(text: &str) -> Option<IpAddr> {
+    let words: Option<Vec<[u8; 4]>> = (0..text.len() / 8)
+        .map(|word| {
+            let word = text.get(word * 8..word * 8 + 8)?;
+            Some(u32::from_str_radix(word, 16).ok()?.to_ne_bytes())
+        })
+        .collect();
+    let bytes = words?.concat();
+    let four = <[u8; 4]>::try_from(&*bytes).map(IpAddr::from);
+    four.or_else(|_| <[u8; 16]>::try_from(&*bytes).map(IpAddr::from))
+        .ok()
 }
 
 fn status(mut stream: TcpStream) -> Option<u16> {
@@ -117,5 +163,49 @@ mod tests {
         let port = listener.local_addr().unwrap().port();
         drop(listener);
         assert_eq!(ask(port), None);
+    }
+
+    #[test]
+    fn a_server_at_an_address_of_ipv6_alone_answers() {
+        let Ok(listener) = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)) else {
+            // This machine has no IPv6.
+            return;
+        };
+        let port = listener.local_addr().unwrap().port();
+        let server = std::thread::spawn(move || drop(listener.accept().unwrap()));
+        assert_eq!(ask(port), Some(None));
+        server.join().unwrap();
+    }
+
+    #[test]
+    fn who_listens_at_the_loopback_address_alone_is_told_from_the_others() {
+        let bound = |address: &str| {
+            let listener = TcpListener::bind((address, 0)).unwrap();
+            is_on_loopback_alone(listener.local_addr().unwrap().port())
+        };
+        assert!(bound("127.0.0.1"));
+        assert!(!bound("0.0.0.0"));
+        assert!(!is_on_loopback_alone(0));
+    }
+
+    #[test]
+    fn the_addresses_of_the_kernels_tables_are_read() {
+        let word = |bytes: [u8; 4]| format!("{:08X}", u32::from_ne_bytes(bytes));
+        let mapped = format!(
+            "{0}{0}{1}{2}",
+            word([0; 4]),
+            word([0, 0, 255, 255]),
+            word([127, 0, 0, 1])
+        );
+        let table = format!(
+            "  sl  local_address rem_address   st tx_queue\n   0: {mapped}:1F90 {}:0000 0A 0\n   1: {}:1F90 {}:0000 01 0\n",
+            "0".repeat(32),
+            word([10, 0, 0, 1]),
+            "0".repeat(8),
+        );
+        let found: Vec<IpAddr> = listeners(&table, 8080).collect();
+        assert_eq!(found, ["::ffff:127.0.0.1".parse::<IpAddr>().unwrap()]);
+        assert!(found[0].to_canonical().is_loopback());
+        assert_eq!(address("0100007"), None);
     }
 }

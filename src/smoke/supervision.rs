@@ -231,6 +231,7 @@ impl Run<'_, '_> {
             Event::Closed => self.open_streams = self.open_streams.saturating_sub(1),
             Event::Answered { port, status } => {
                 let after = self.started.map(|started| started.elapsed());
+                self.tell_of_loopback(port);
                 self.judge.answered(port, status, after.unwrap_or_default());
             }
             Event::Ended(ending, failures) => {
@@ -243,6 +244,19 @@ impl Run<'_, '_> {
             && !self.listening
         {
             self.judge.ended(ending);
+        }
+    }
+
+    /// What answers here may be out of reach where it counts.
+    fn tell_of_loopback(&mut self, port: u16) {
+        if !probe::is_on_loopback_alone(port) {
+            return;
+        }
+        let notice = format!(
+            "it listens on port {port} of the loopback address alone, which nobody reaches from outside of the container or pod: let it listen on 0.0.0.0 or [::]"
+        );
+        if !self.notices.contains(&notice) {
+            self.notices.push(notice);
         }
     }
 

@@ -44,7 +44,8 @@ impl<'a> Image<'a> {
         let command = command.unwrap_or_default();
         let workdir = launch.workdir.to_path();
         let candidates = match command.as_os_str().as_bytes().contains(&b'/') {
-            true => vec![workdir.join(&command)],
+            // Without the `.` of `./app`.
+            true => vec![workdir.join(&command).components().collect()],
             false => launch
                 .search
                 .iter()
@@ -74,7 +75,10 @@ impl<'a> Image<'a> {
             .clone()
             .find(|path| account::entry(self.rootfs, path).is_some())
         else {
-            return Ok(Cause::Command(self.command.display().to_string()));
+            let named = self.command.as_os_str().as_bytes().contains(&b'/');
+            let place = self.candidates.first().filter(|_| named);
+            let word = place.unwrap_or(&self.command);
+            return Ok(Cause::Command(word.display().to_string()));
         };
         let chain = Chain::follow(self.rootfs, program);
         if let Some(machine) = chain.machine.filter(|machine| !is_of_this_machine(machine)) {
@@ -101,8 +105,16 @@ impl<'a> Image<'a> {
 }
 
 impl Surroundings for Image<'_> {
-    fn on_this_machine(&self, path: &Path) -> bool {
-        path.is_absolute() && path.symlink_metadata().is_ok()
+    fn on_this_machine(&self, path: &Path) -> Option<PathBuf> {
+        let exists = |path: &Path| path.symlink_metadata().is_ok();
+        if path.is_absolute() && exists(path) {
+            return Some(path.to_path_buf());
+        }
+        let starts = [&*self.workdir, Path::new(crate::rootfs::APP_DIRECTORY)];
+        starts.into_iter().find_map(|start| {
+            let beside = path.strip_prefix(start).ok()?;
+            (beside.components().count() > 0 && exists(beside)).then(|| beside.to_path_buf())
+        })
     }
 
     fn in_working_directory(&self, path: &Path) -> bool {

@@ -6,8 +6,13 @@ use crate::smoke::message::Raw;
 struct Machine;
 
 impl Surroundings for Machine {
-    fn on_this_machine(&self, path: &Path) -> bool {
-        path.starts_with("/usr/share/here")
+    fn on_this_machine(&self, path: &Path) -> Option<PathBuf> {
+        match path.to_str()? {
+            "/app/conf/app.conf" => Some("conf/app.conf".into()),
+            "/site.py" => Some("site.py".into()),
+            "/bin/sh" => Some(path.into()),
+            path => path.starts_with("/usr/share/here").then(|| path.into()),
+        }
     }
 
     fn in_working_directory(&self, path: &Path) -> bool {
@@ -135,7 +140,8 @@ fn a_file_beside_the_user_is_included_where_it_is_looked_for() {
     let advice = Cause::File("/site.py".into()).advice(&Machine);
     assert_eq!(
         advice,
-        "site.py is in this directory: add it with --include site.py:/site.py"
+        "the current directory has it: add it with --include site.py:/site.py, or let a run find \
+         all such files with --trace"
     );
 }
 
@@ -352,4 +358,31 @@ fn the_advice_names_the_flag_and_what_this_machine_has() {
     assert!(advice(Cause::PythonModule("x".into())).contains("--trace"));
     assert!(advice(Cause::JavaClass("java.sql.Driver".into())).contains("runtime"));
     assert!(advice(Cause::Command("/srv/run".into())).contains("--include FILE:/srv/run"));
+}
+
+#[test]
+fn a_file_that_is_named_from_the_working_directory_is_found_in_the_current_one() {
+    let advice = Cause::File("/app/conf/app.conf".into()).advice(&Machine);
+    assert!(
+        advice.contains("--include conf/app.conf:/app/conf/app.conf,"),
+        "{advice}"
+    );
+}
+
+#[test]
+fn nobody_is_told_to_mount_a_volume_over_what_the_runtime_mounts() {
+    for path in ["/dev/log", "/proc/sys/vm/swappiness", "/sys/fs/x"] {
+        let advice = Cause::ReadOnly(path.into()).advice(&Machine);
+        assert!(advice.contains("write elsewhere"), "{advice}");
+        assert!(!advice.contains("--smoke-writable"), "{advice}");
+    }
+    let advice = Cause::ReadOnly("/device/x".into()).advice(&Machine);
+    assert!(advice.contains("--smoke-writable /device,"), "{advice}");
+}
+
+#[test]
+fn a_shell_that_is_missing_is_explained() {
+    let shell = Cause::File("/bin/sh".into());
+    assert!(shell.to_string().contains("runs a command in a shell"));
+    assert!(shell.advice(&Machine).contains("--include /bin/sh"));
 }
