@@ -41,11 +41,22 @@ size_of() {
     find "$1" -type f -printf '%s\n' | awk '{ sum += $1 } END { printf "%.1f MB", sum / 1e6 }'
 }
 
+# The shell that a command needs. Where it needs none it is started without: hyperfine's estimate
+# of what a shell costs is as large as the time of a short command.
+shell_of() {
+    if [[ $1 == *[\|\<\>\;\&\$\`\"\'\*\(\)]* || $1 =~ (^| )[A-Z_]+= ]]; then
+        echo default
+    else
+        echo none
+    fi
+}
+
 # measure TITLE RUNS: ratios are to the first row; the results stay in $work/N.json by row.
 measure() {
     local arguments=() sizes=() i
     for i in "${!names[@]}"; do
-        hyperfine --style none --warmup 1 --runs "$2" --export-json "$work/$i.json" \
+        hyperfine --style none --shell "$(shell_of "${commands[$i]} ${preparations[$i]}")" \
+            --warmup 1 --runs "$2" --export-json "$work/$i.json" \
             --command-name "${names[$i]}" --prepare "${preparations[$i]}" "${commands[$i]}" \
             >/dev/null 2>"$work/messages" || {
             cat "$work/messages" >&2
@@ -61,7 +72,7 @@ measure() {
         | to_entries[]
         | .key as $row | .value.results[0]
         | "| \(.command) | \(.mean | milliseconds) ms | \(.stddev // 0 | milliseconds) ms"
-          + " | \((.mean / $first * 100 | round) / 100)"
+          + " | \(if $first > 0 then (.mean / $first * 100 | round) / 100 else "" end)"
           + " | \($ARGS.positional[$row]) |"
     ' "${arguments[@]}" --args "${sizes[@]}"
     names=() commands=() preparations=() outputs=()
