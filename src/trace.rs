@@ -12,7 +12,7 @@ mod end;
 mod error;
 mod executed;
 pub(crate) mod failures;
-mod filter;
+pub(crate) mod filter;
 mod flags;
 mod profile;
 mod registers;

@@ -569,6 +569,54 @@ fn nothing_of_the_machine_is_visible() {
 }
 
 #[test]
+fn the_keys_of_the_machine_are_out_of_reach() {
+    let mut image = Image::new();
+    let body = "
+        /* KEYCTL_GET_KEYRING_ID, KEY_SPEC_SESSION_KEYRING */
+        if (syscall(KEYCTL, 0, -3, 0) != -1 || errno != EPERM) return 3;
+        if (syscall(ADD_KEY, 0, 0, 0, 0, 0) != -1 || errno != EPERM) return 4;";
+    let numbers = [
+        format!("-DKEYCTL={}", nix::libc::SYS_keyctl),
+        format!("-DADD_KEY={}", nix::libc::SYS_add_key),
+    ];
+    image.program("app", body, &[&numbers[0], &numbers[1]]);
+    image.starts();
+}
+
+#[test]
+fn a_server_at_the_loopback_address_alone_starts_and_is_told_of() {
+    for (address, is_told) in [("INADDR_LOOPBACK", true), ("INADDR_ANY", false)] {
+        let body = SERVER
+            .replace(
+                "htons(PORT)",
+                &format!("htons(8080), .sin_addr = {{ htonl({address}) }}"),
+            )
+            .replace("ANSWER", "\"hello\"");
+        let mut image = Image::of(&body);
+        image.smoke.ports = vec![8080];
+        let Some(started) = image.starts() else {
+            return;
+        };
+        let tells = |notice: &String| notice.contains("loopback address alone");
+        assert_eq!(started.notices.iter().any(tells), is_told, "{address}");
+    }
+}
+
+#[test]
+fn a_file_is_no_working_directory_and_nothing_of_the_runtime_is_made_writable() {
+    let mut image = Image::of("return 0;");
+    image.settings.workdir = "/app/app/below".to_owned();
+    let error = smoke::run(&image.rootfs, &image.settings, &image.smoke).unwrap_err();
+    assert!(error.to_string().contains("--workdir"), "{error}");
+    image.settings.workdir = String::new();
+    for (directory, says) in [("/proc/sys", "no volume"), ("/app/app", "--smoke-writable")] {
+        image.smoke.writable = vec![path(directory)];
+        let error = smoke::run(&image.rootfs, &image.settings, &image.smoke).unwrap_err();
+        assert!(error.to_string().contains(says), "{error}");
+    }
+}
+
+#[test]
 fn the_tree_is_the_image_with_its_links_and_modes() {
     let body = "
         struct stat a, b; char l[99] = {0};

@@ -7,6 +7,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::ExitCode;
 
+use nix::libc;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{chdir, execve, pivot_root, setsid};
@@ -17,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::channel::Channel;
 use super::message::{Fault, Launch, Murmur, Raw};
 use super::{process, room};
-use crate::trace::failures;
+use crate::trace::{failures, filter};
 
 /// What the inmate is told.
 #[derive(Debug, Serialize, Deserialize)]
@@ -81,6 +82,7 @@ fn become_program(told: &Instructions, channel: &mut Channel) -> Result<Infallib
             errno: 0,
         });
     }
+    hide_keys();
     if told.watched && failures::become_traced().is_err() {
         // The parent waits without a watch then.
         let _ = channel.send(&Murmur::Notice(
@@ -205,6 +207,12 @@ fn give_up_rights() -> io::Result<()> {
         },
     )?;
     Ok(())
+}
+
+/// The program keeps the session keyring (`keyrings(7)`), which no namespace hides: the calls that
+/// reach keys are refused, as runtimes refuse them. A kernel without seccomp refuses nothing.
+fn hide_keys() {
+    let _ = filter::refuse(&[libc::SYS_add_key, libc::SYS_request_key, libc::SYS_keyctl]);
 }
 
 /// What execve(2) takes.

@@ -139,7 +139,7 @@ impl From<Fault> for SmokeError {
             },
             Fault::Step { what, errno } => {
                 let source = match errno {
-                    0 => io::Error::from(io::ErrorKind::Other),
+                    0 => io::Error::other("nothing that was tried helped"),
                     errno => io::Error::from_raw_os_error(errno),
                 };
                 obstacle::step(what, source)

@@ -312,7 +312,7 @@ impl Run<'_, '_> {
         }
         if self.leash.is_some() && self.ended.is_none() {
             return Err(Fault::Step {
-                what: "end the program, which SIGKILL did not".to_owned(),
+                what: "end all processes of the program within 10 s of SIGKILL".to_owned(),
                 errno: 0,
             });
         }

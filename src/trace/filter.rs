@@ -42,7 +42,21 @@ const RETURN: u16 = 0x06;
 /// # Errors
 /// When the kernel has no seccomp, or another filter forbids it.
 pub(super) fn install(stops: Stops) -> io::Result<()> {
-    seccompiler::apply_filter(&program(stops)).map_err(|error| match error {
+    apply(&program(stops))
+}
+
+/// Refuses calls, by their numbers, to this process and all that it becomes and starts: `EPERM`.
+///
+/// # Errors
+/// When the kernel has no seccomp, or another filter forbids it.
+pub(crate) fn refuse(calls: &[libc::c_long]) -> io::Result<()> {
+    let numbers = calls.iter().filter_map(|call| u32::try_from(*call).ok());
+    let refusal = libc::SECCOMP_RET_ERRNO | libc::EPERM.unsigned_abs();
+    apply(&program_of(numbers.collect(), refusal))
+}
+
+fn apply(program: &BpfProgram) -> io::Result<()> {
+    seccompiler::apply_filter(program).map_err(|error| match error {
         seccompiler::Error::Prctl(source) | seccompiler::Error::Seccomp(source) => source,
         other => io::Error::other(other),
     })
@@ -58,6 +72,11 @@ fn program(stops: Stops) -> BpfProgram {
         .chain(looking)
         .filter_map(|call| u32::try_from(call.number).ok())
         .collect();
+    program_of(numbers, libc::SECCOMP_RET_TRACE)
+}
+
+/// Answers the calls of these numbers with `action`, and lets all others run.
+fn program_of(numbers: Vec<u32>, action: u32) -> BpfProgram {
     let mut program = vec![
         step(LOAD, ARCHITECTURE),
         // Of another machine's mode: on to the next instruction, which lets it run.
@@ -73,7 +92,7 @@ fn program(stops: Stops) -> BpfProgram {
         program.push(jump(number, distance, 0));
     }
     program.push(step(RETURN, libc::SECCOMP_RET_ALLOW));
-    program.push(step(RETURN, libc::SECCOMP_RET_TRACE));
+    program.push(step(RETURN, action));
     program
 }
 
