@@ -390,7 +390,7 @@ impl App<'_> {
         }
         if interpreter.moves() {
             decisions.push(format!(
-                "{} stands at {} in the image, so that no path of this machine is in it",
+                "{} stands at {} in the image, where all users find and may read it",
                 self.files.shown(&interpreter.prefix).display(),
                 interpreter.image_prefix
             ));
