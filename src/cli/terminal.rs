@@ -120,9 +120,9 @@ impl Terminal {
         }
     }
 
-    fn hint(&self, text: &str) {
+    fn hint(&self, closure: &Closure, notice: &Notice) {
         if self.level >= Level::Normal {
-            self.say(&format!("{HINT}hint:{HINT:#} {}", harmless(text)));
+            self.say(&hint_line(closure, notice));
         }
     }
 
@@ -270,7 +270,7 @@ impl Terminal {
             match notice {
                 Notice::Warning(text) => self.warn(text),
                 Notice::Hint { .. } | Notice::Suggested { .. } => {
-                    self.hint(&crate::report::deps::hint(closure, notice));
+                    self.hint(closure, notice);
                 }
             }
         }
@@ -374,6 +374,12 @@ pub(super) fn harmless(text: &str) -> String {
         }
     }
     harmless
+}
+
+/// A hint of a closure, the words of which are escaped already; what is left are its styles.
+fn hint_line(closure: &Closure, notice: &Notice) -> String {
+    let text = crate::report::deps::hint(closure, notice);
+    format!("{HINT}hint:{HINT:#} {text}")
 }
 
 /// What the app is, in a few words: `ELF, glibc`, `script of /usr/bin/perl`.
@@ -512,5 +518,21 @@ mod tests {
             harmless("a\u{1b}[2Jb\u{9b}\r\nc"),
             "a\\u{1b}[2Jb\\u{9b}\\r\nc"
         );
+    }
+
+    #[test]
+    fn a_hint_keeps_its_colours_and_escapes_its_names() {
+        let notice = Notice::Suggested {
+            sonames: vec!["liba\u{1b}[2J.so".into()],
+            feature: None,
+            by: 0,
+        };
+        let line = hint_line(&Closure::default(), &notice);
+        let plain = anstream::adapter::strip_str(&line).to_string();
+        assert!(
+            plain.ends_with("give --dlopen liba\\u{1b}[2J.so"),
+            "{plain}"
+        );
+        assert!(!line.contains("\\u{1b}[36m"), "{line}");
     }
 }
