@@ -1,11 +1,12 @@
 //! Java apps: jars, fat jars, web archives, classes, and the directories that Gradle and Maven
 //! install.
 //!
-//! The road: [`program`] says what is to be run, [`runtime`] which Java runs it, [`scan`] looks at
+//! The road: [`program`] says what is to be run, [`class_path`] from which jars, [`runtime`] which Java runs it, [`scan`] looks at
 //! all classes, [`jlink`] makes a smaller runtime where it can, [`layout`] lays its files.
 
 mod archive;
 mod class;
+mod class_path;
 mod error;
 mod files;
 mod jlink;
@@ -34,10 +35,11 @@ use crate::sysroot::trace;
 
 pub use error::JavaError;
 
+use class_path::{Element, Part};
 use jlink::{MODULES_VARIABLE, Tools};
 use layout::Laid;
 use modules::Graphics;
-use program::{Element, Launch, Part, Program};
+use program::{Launch, Program};
 use runtime::Jre;
 use scan::{Collector, Findings};
 

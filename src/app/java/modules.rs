@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::class::Class;
-use super::program::Part;
+use super::class_path::Part;
 
 /// How many names of classes in strings are kept.
 const MAX_NAMES: usize = 10_000;

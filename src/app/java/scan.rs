@@ -11,10 +11,11 @@ use zip::{CompressionMethod, DateTime, ZipWriter};
 use super::JavaError;
 use super::archive::{Archive, MAX_CLASS, MAX_NESTED};
 use super::class::{self, Class};
+use super::class_path::{Element, Part};
 use super::files;
 use super::modules::Evidence;
 use super::natives::Natives;
-use super::program::{Element, Part, Program, read_manifest};
+use super::program::{Program, read_manifest};
 use crate::app::hosted::Scene;
 
 /// How many bytes of classes are read in all.
