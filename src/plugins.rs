@@ -13,16 +13,17 @@ mod pattern;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use self::document::Rule;
 use self::gather::{Excluded, Fault, Gathered, Gatherer};
-use self::matching::{Binding, Facts};
+use self::matching::{Binding, Facts, Imports};
 use self::pattern::{Exclude, PathPattern, PathSteps};
-use crate::app::{Companions, Provenance};
+use crate::app::{Companion, Companions, Provenance};
 use crate::elf::Closure;
+use crate::rootfs::EntryKind;
 use crate::sysroot::Sysroot;
 
 /// The rules that are built in.
@@ -185,9 +186,7 @@ impl Rules {
         }
     }
 
-    /// What the rules bring for `closure`. To be called again when what they bring has made
-    /// the closure grow, until nothing more comes: what comes then is beside what came before,
-    /// but for files that are in the closure now.
+    /// What the rules bring for `closure`.
     ///
     /// # Errors
     /// When `choice` names no rule, or a file that a rule brings cannot be read.
@@ -197,20 +196,87 @@ impl Rules {
         closure: &Closure,
         choice: &Choice,
     ) -> Result<Applied, RulesError> {
+        self.application(choice)?.apply(sysroot, closure)
+    }
+
+    /// For a closure that grows by what the rules bring.
+    ///
+    /// # Errors
+    /// When `choice` names no rule.
+    pub fn application<'r>(&'r self, choice: &'r Choice) -> Result<Application<'r>, RulesError> {
         self.check(choice)?;
+        Ok(Application {
+            rules: self,
+            choice,
+            imports: Imports::default(),
+            outcomes: HashMap::new(),
+        })
+    }
+}
+
+/// Rules on their way through a closure that grows. What was found out for the smaller one is not
+/// looked for again.
+#[derive(Debug)]
+pub struct Application<'r> {
+    rules: &'r Rules,
+    choice: &'r Choice,
+    imports: Imports<'r>,
+    /// By the rule's name: what it matched the last time, and what came of it.
+    outcomes: HashMap<&'r str, (Vec<Binding>, Outcome)>,
+}
+
+/// What one rule came to.
+#[derive(Debug, Clone)]
+struct Outcome {
+    /// Whether it set its variables and arguments.
+    sets: bool,
+    files: Vec<Companion>,
+    notices: Vec<String>,
+}
+
+impl Application<'_> {
+    /// What the rules bring for `closure`. To be called again when what they bring has made
+    /// the closure grow, until nothing more comes: what comes then is beside what came before,
+    /// but for files that are in the closure now. What a rule looks at in `sysroot` must not have
+    /// changed since.
+    ///
+    /// # Errors
+    /// When a file that a rule brings cannot be read.
+    pub fn apply(
+        &mut self,
+        sysroot: &dyn Sysroot,
+        closure: &Closure,
+    ) -> Result<Applied, RulesError> {
         let mut applied = Applied::default();
-        let mut facts = Facts::new(sysroot, closure, &self.rules);
+        let mut facts = Facts::new(sysroot, closure, &self.rules.rules, &mut self.imports);
         let mut gatherer = None;
-        for rule in self.rules.iter().filter(|rule| choice.allows(rule)) {
+        for rule in self
+            .rules
+            .rules
+            .iter()
+            .filter(|rule| self.choice.allows(rule))
+        {
             let matches = facts.matches(rule);
             if matches.is_empty() {
-                if choice.with.contains(&rule.name) {
+                if self.choice.with.contains(&rule.name) {
                     applied.notices.push(rule.applies_to_nothing());
                 }
                 continue;
             }
             let gatherer = gatherer.get_or_insert_with(|| Gatherer::new(sysroot, closure));
-            applied.add(rule, &matches, gatherer)?;
+            let outcome = match self.outcomes.get(rule.name.as_str()) {
+                Some((known, outcome)) if *known == matches => {
+                    gatherer.take(&outcome.files);
+                    outcome.clone()
+                }
+                _ => {
+                    let outcome = rule.outcome(&matches, gatherer)?;
+                    let known = (matches, outcome.clone());
+                    self.outcomes.insert(&rule.name, known);
+                    outcome
+                }
+            };
+            applied.add(rule, outcome);
         }
         Ok(applied)
     }
@@ -223,56 +289,21 @@ impl Choice {
 }
 
 impl Applied {
-    /// Follows a rule that applies.
-    fn add(
-        &mut self,
-        rule: &Rule,
-        matches: &[Binding],
-        gatherer: &mut Gatherer<'_>,
-    ) -> Result<(), RulesError> {
-        let mut gathering = gatherer.gather(rule.excluded(matches), rule.objects.role());
-        let mut found = rule.bring.is_empty() && rule.needs.is_empty();
-        let mut lacks = Vec::new();
-        for binding in matches {
-            for pattern in &rule.bring {
-                let paths = binding.paths(pattern);
-                found |= gathering
-                    .bring(&paths)
-                    .map_err(|fault| rule.failed(fault))?;
-            }
-            let mut is_met = rule.needs.is_empty();
-            let mut sought = Vec::new();
-            for pattern in &rule.needs {
-                let paths = binding.paths(pattern);
-                is_met |= gathering
-                    .bring(&paths)
-                    .map_err(|fault| rule.failed(fault))?;
-                sought.extend(paths);
-            }
-            match is_met {
-                true => found |= !rule.needs.is_empty(),
-                false => lacks.extend(sought),
-            }
-        }
-        if found {
-            rule.make.iter().for_each(|made| gathering.make(made));
+    /// Adds what a rule came to.
+    fn add(&mut self, rule: &Rule, outcome: Outcome) {
+        if outcome.sets {
             self.set(rule);
         }
-        let Gathered { files, private } = gathering.end();
-        if !lacks.is_empty() {
-            self.notices.push(rule.lacks(&lacks));
-        }
-        if let Some((path, mode)) = private {
-            self.notices.push(rule.keeps_private(&path, mode));
-        }
-        if !files.is_empty() {
+        self.notices.extend(outcome.notices);
+        // A directory with nothing in it is as good as none.
+        let is_something = |file: &Companion| file.entry.kind != EntryKind::Directory;
+        if !rule.make.is_empty() || outcome.files.iter().any(is_something) {
             self.companions.push(Companions {
                 by: Provenance::Rule(rule.name.clone()),
                 reason: rule.because.clone(),
-                files,
+                files: outcome.files,
             });
         }
-        Ok(())
     }
 
     /// The variables and arguments of a rule; what an earlier rule says stands.
@@ -296,6 +327,49 @@ impl Binding {
 }
 
 impl Rule {
+    /// Follows a rule that applies.
+    fn outcome(
+        &self,
+        matches: &[Binding],
+        gatherer: &mut Gatherer<'_>,
+    ) -> Result<Outcome, RulesError> {
+        let mut gathering = gatherer.gather(self.excluded(matches), self.objects.role());
+        let mut found = self.bring.is_empty() && self.needs.is_empty();
+        let mut lacks = Vec::new();
+        for binding in matches {
+            for pattern in &self.bring {
+                let paths = binding.paths(pattern);
+                found |= gathering
+                    .bring(&paths)
+                    .map_err(|fault| self.failed(fault))?;
+            }
+            let mut is_met = self.needs.is_empty();
+            let mut sought = Vec::new();
+            for pattern in &self.needs {
+                let paths = binding.paths(pattern);
+                is_met |= gathering
+                    .bring(&paths)
+                    .map_err(|fault| self.failed(fault))?;
+                sought.extend(paths);
+            }
+            match is_met {
+                true => found |= !self.needs.is_empty(),
+                false => lacks.extend(sought),
+            }
+        }
+        if found {
+            self.make.iter().for_each(|made| gathering.make(made));
+        }
+        let Gathered { files, private } = gathering.end();
+        let lacking = (!lacks.is_empty()).then(|| self.lacks(&lacks));
+        let hidden = private.map(|(path, mode)| self.keeps_private(&path, mode));
+        Ok(Outcome {
+            sets: found,
+            files,
+            notices: lacking.into_iter().chain(hidden).collect(),
+        })
+    }
+
     fn excluded(&self, matches: &[Binding]) -> Excluded {
         let mut excluded = Excluded::default();
         for exclude in &self.exclude {

@@ -301,13 +301,14 @@ impl Builder {
     /// Resolves until no rule brings anything more, and nothing is left that may be left out.
     fn whole_closure(&self, input: &mut input::Input) -> Result<(Closure, Applied), Error> {
         let rules = Rules::built_in()?;
+        let mut application = rules.application(&self.rules)?;
         let mut is_profile_due = true;
         loop {
             let closure = self.closure(input)?;
             if input.leave_out_optional(&closure)? {
                 continue;
             }
-            let applied = rules.apply(input.sysroot(), &closure, &self.rules)?;
+            let applied = application.apply(input.sysroot(), &closure)?;
             let mut grew = input.add(applied.companions.clone())?;
             if std::mem::take(&mut is_profile_due)
                 && let Some(profile) = &self.profile

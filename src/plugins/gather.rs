@@ -1,9 +1,11 @@
 //! The files that the paths of a rule stand for, with all links that lead to them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ffi::OsString;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use super::document::Made;
 use super::pattern::{NamePattern, PathSteps, Step};
@@ -29,6 +31,8 @@ pub(super) enum Fault {
 pub(super) struct Gatherer<'a> {
     sysroot: &'a dyn Sysroot,
     tracer: Tracer<'a>,
+    /// The names in directories that patterns lead through.
+    listings: Listings,
     /// What the image gets with the closure.
     held: BTreeSet<ImagePath>,
     /// What came by an earlier rule.
@@ -91,9 +95,16 @@ impl<'a> Gatherer<'a> {
         Self {
             sysroot,
             tracer: Tracer::new(sysroot),
+            listings: Listings::default(),
             held: traces.flat_map(names).collect(),
             taken: BTreeSet::new(),
         }
+    }
+
+    /// Takes up the files of a rule that were gathered before.
+    pub(super) fn take(&mut self, files: &[Companion]) {
+        self.taken
+            .extend(files.iter().map(|file| file.path.clone()));
     }
 
     /// Starts with a rule's files.
@@ -122,8 +133,14 @@ impl Gathering<'_, '_> {
         let mut places = BTreeSet::new();
         let mut found = false;
         for pattern in patterns {
-            for path in candidates(self.gatherer.sysroot, pattern) {
-                let (Some(trace), Some(place)) = (self.trace(&path)?, self.place(&path)?) else {
+            let Gatherer {
+                sysroot, listings, ..
+            } = &mut *self.gatherer;
+            for path in candidates(*sysroot, pattern, listings) {
+                let Some(trace) = self.trace(&path)? else {
+                    continue;
+                };
+                let Some(place) = self.place(&path)? else {
                     continue;
                 };
                 if places.insert(place) && self.add(&trace)? {
@@ -310,7 +327,7 @@ impl Gathering<'_, '_> {
         }
     }
 
-    fn names_in(&self, directory: &ImagePath) -> Result<Vec<std::ffi::OsString>, Fault> {
+    fn names_in(&self, directory: &ImagePath) -> Result<Vec<OsString>, Fault> {
         let sysroot = self.gatherer.sysroot;
         match sysroot.read_dir(directory.as_path()) {
             Ok(names) => Ok(names),
@@ -378,36 +395,40 @@ fn is_absence(error: &io::Error) -> bool {
     )
 }
 
-/// The existing paths that `pattern` matches, in the order of their bytes.
-pub(super) fn candidates(sysroot: &dyn Sysroot, pattern: &PathSteps) -> Vec<PathBuf> {
+/// The names in directories, each of which is read once.
+pub(super) type Listings = HashMap<PathBuf, Rc<[OsString]>>;
+
+/// The paths that `pattern` may mean, in the order of their bytes. Something matches each part of
+/// it that is a pattern; whether names after the last of those exist has not been looked at.
+pub(super) fn candidates(
+    sysroot: &dyn Sysroot,
+    pattern: &PathSteps,
+    listings: &mut Listings,
+) -> Vec<PathBuf> {
     let mut paths = vec![PathBuf::from("/")];
-    let mut certain = true;
     for step in pattern.steps() {
         match step {
-            Step::Name(name) => {
-                paths.iter_mut().for_each(|path| path.push(name));
-                certain = false;
-            }
+            Step::Name(name) => paths.iter_mut().for_each(|path| path.push(name)),
             Step::Pattern(matcher) => {
-                let below = |path: &PathBuf| {
-                    let names = sysroot.read_dir(path).unwrap_or_default();
-                    let path = path.clone();
-                    names
-                        .into_iter()
-                        .filter(|name| matcher.is_match(name.as_bytes()))
-                        .map(move |name| path.join(name))
-                        .collect::<Vec<_>>()
-                };
-                paths = paths.iter().flat_map(below).take(ENTRY_LIMIT).collect();
-                certain = true;
+                let mut below = Vec::new();
+                for path in paths {
+                    let read = |path: &PathBuf| sysroot.read_dir(path).unwrap_or_default().into();
+                    let names = match listings.get(&path) {
+                        Some(known) => known.clone(),
+                        None => listings
+                            .entry(path.clone())
+                            .or_insert_with_key(read)
+                            .clone(),
+                    };
+                    let matching = names
+                        .iter()
+                        .filter(|name| matcher.is_match(name.as_bytes()));
+                    below.extend(matching.map(|name| path.join(name)));
+                }
+                below.truncate(ENTRY_LIMIT);
+                paths = below;
             }
         }
-        if paths.is_empty() {
-            return paths;
-        }
-    }
-    if !certain {
-        paths.retain(|path| crate::sysroot::trace(sysroot, path).is_ok());
     }
     paths
 }

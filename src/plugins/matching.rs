@@ -1,6 +1,6 @@
 //! What a closure has that rules ask for.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
@@ -13,12 +13,17 @@ use crate::sysroot::Sysroot;
 /// The version by which the parts of glibc know each other.
 const PART_OF_GLIBC: &[u8] = b"GLIBC_PRIVATE";
 
+/// Which functions that a rule asks for an object imports, by the object's place: once read, they
+/// serve for every closure that the object is in.
+pub(super) type Imports<'r> = HashMap<ImagePath, BTreeSet<&'r [u8]>>;
+
 /// A closure as rules look at it.
-pub(super) struct Facts<'a> {
+pub(super) struct Facts<'a, 'r> {
     sysroot: &'a dyn Sysroot,
     objects: Vec<Fact<'a>>,
     /// The functions that any rule asks for.
-    functions: BTreeSet<&'a [u8]>,
+    functions: BTreeSet<&'r [u8]>,
+    imports: &'a mut Imports<'r>,
 }
 
 struct Fact<'a> {
@@ -26,8 +31,6 @@ struct Fact<'a> {
     /// Its soname, or the name of its file; of a program all names of its file.
     names: Vec<&'a [u8]>,
     is_program: bool,
-    /// Those of the functions asked for that it imports, once they were read.
-    imports: Option<BTreeSet<&'a [u8]>>,
 }
 
 /// What a rule matched, from which its paths take their variables.
@@ -40,8 +43,13 @@ pub(super) struct Binding {
     captures: Vec<Vec<u8>>,
 }
 
-impl<'a> Facts<'a> {
-    pub(super) fn new(sysroot: &'a dyn Sysroot, closure: &'a Closure, rules: &'a [Rule]) -> Self {
+impl<'a, 'r> Facts<'a, 'r> {
+    pub(super) fn new(
+        sysroot: &'a dyn Sysroot,
+        closure: &'a Closure,
+        rules: &'r [Rule],
+        imports: &'a mut Imports<'r>,
+    ) -> Self {
         let conditions = rules
             .iter()
             .flat_map(|rule| rule.when.iter().chain(&rule.unless));
@@ -52,6 +60,7 @@ impl<'a> Facts<'a> {
                 .flat_map(|condition| &condition.imports)
                 .map(String::as_bytes)
                 .collect(),
+            imports,
         }
     }
 
@@ -134,7 +143,8 @@ impl<'a> Facts<'a> {
     /// The first object that imports one of the functions and counts.
     fn importer(&mut self, condition: &Condition) -> Option<Binding> {
         let (sysroot, functions) = (self.sysroot, &self.functions);
-        self.objects.iter_mut().find_map(|fact| {
+        let known = &mut *self.imports;
+        self.objects.iter().find_map(|fact| {
             let excepted = |pattern: &NamePattern| {
                 fact.names
                     .iter()
@@ -143,7 +153,11 @@ impl<'a> Facts<'a> {
             if condition.except.iter().any(excepted) {
                 return None;
             }
-            let imports = fact.imports(sysroot, functions);
+            let place = &fact.loaded.trace.target;
+            if !known.contains_key(place) {
+                known.insert(place.clone(), fact.imports(sysroot, functions));
+            }
+            let imports = known.get(place)?;
             let mut wanted = condition.imports.iter();
             wanted
                 .any(|function| imports.contains(function.as_bytes()))
@@ -186,33 +200,30 @@ impl<'a> Fact<'a> {
             loaded,
             names,
             is_program,
-            imports: None,
         }
     }
 
     /// Which of `functions` it takes from others. libc and its parts use each other's functions
     /// whether the app does or not.
-    fn imports(
-        &mut self,
+    fn imports<'r>(
+        &self,
         sysroot: &dyn Sysroot,
-        functions: &BTreeSet<&'a [u8]>,
-    ) -> &BTreeSet<&'a [u8]> {
+        functions: &BTreeSet<&'r [u8]>,
+    ) -> BTreeSet<&'r [u8]> {
         let loaded = self.loaded;
-        self.imports.get_or_insert_with(|| {
-            let mut definitions = loaded.object.version_definitions.iter();
-            if definitions.any(|definition| definition.version.as_bytes() == PART_OF_GLIBC) {
-                return BTreeSet::new();
-            }
-            let file = sysroot.open(loaded.trace.target.as_path());
-            match file.and_then(|file| Symbols::imports(&file)) {
-                Ok(symbols) => symbols
-                    .undefined()
-                    .filter_map(|name| functions.get(name).copied())
-                    .collect(),
-                // It was read a moment ago; what cannot be read now fails later.
-                Err(_) => BTreeSet::new(),
-            }
-        })
+        let mut definitions = loaded.object.version_definitions.iter();
+        if definitions.any(|definition| definition.version.as_bytes() == PART_OF_GLIBC) {
+            return BTreeSet::new();
+        }
+        let file = sysroot.open(loaded.trace.target.as_path());
+        match file.and_then(|file| Symbols::imports(&file)) {
+            Ok(symbols) => symbols
+                .undefined()
+                .filter_map(|name| functions.get(name).copied())
+                .collect(),
+            // It was read a moment ago; what cannot be read now fails later.
+            Err(_) => BTreeSet::new(),
+        }
     }
 }
 
@@ -263,10 +274,12 @@ impl Binding {
 
     /// Whether anything is at a path of `pattern`.
     fn finds(&self, sysroot: &dyn Sysroot, pattern: &super::pattern::PathPattern) -> bool {
-        pattern
-            .expand(|variable| self.values(variable))
-            .iter()
-            .any(|steps| !super::gather::candidates(sysroot, steps).is_empty())
+        let mut listings = super::gather::Listings::new();
+        let steps = pattern.expand(|variable| self.values(variable));
+        steps.iter().any(|steps| {
+            let mut paths = super::gather::candidates(sysroot, steps, &mut listings).into_iter();
+            paths.any(|path| crate::sysroot::trace(sysroot, &path).is_ok())
+        })
     }
 }
 

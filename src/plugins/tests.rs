@@ -660,6 +660,46 @@ fn a_fault_in_a_rule_is_told_with_its_line_and_name() {
     );
 }
 
+#[test]
+fn what_a_rule_brought_is_not_looked_for_again_while_the_closure_grows() {
+    let mut system = System::new();
+    system.library("/usr/lib/liba.so");
+    system.files(&["/etc/a/x", "/etc/b/y"]);
+    let text = "schema = 1\n\
+        [[rule]]\nname = \"a\"\nbecause = \"b\"\nbring = [\"/etc/a\"]\n\
+        when = [{ soname = [\"liba.so\"] }]\nenv = { A = \"1\" }\n\
+        [[rule]]\nname = \"b\"\nbecause = \"b\"\nbring = [\"/etc/a/x\", \"/etc/b\"]\n\
+        when = [{ soname = [\"libb.so\"] }]\n";
+    let rules = Rules::parse(Path::new("r.toml"), text).unwrap();
+    let sysroot = Directory::new(system.directory.path()).unwrap();
+    let choice = Choice::default();
+    let mut application = rules.application(&choice).unwrap();
+    let first = application
+        .apply(&sysroot, &system.closure(&sysroot))
+        .unwrap();
+    assert_eq!(paths(&first), ["/etc/a", "/etc/a/x"]);
+
+    system.library("/usr/lib/libb.so");
+    std::fs::remove_file(system.directory.path().join("etc/a/x")).unwrap();
+    let second = application
+        .apply(&sysroot, &system.closure(&sysroot))
+        .unwrap();
+    assert_eq!(paths(&second), ["/etc/a", "/etc/a/x", "/etc/b", "/etc/b/y"]);
+    assert_eq!(second.env, first.env);
+}
+
+#[test]
+fn a_directory_with_nothing_in_it_is_no_reason_to_tell_of_a_rule() {
+    let mut system = System::new();
+    system.library("/usr/lib/liba.so");
+    std::fs::create_dir_all(system.directory.path().join("etc/mech.d")).unwrap();
+    let when = "when = [{ soname = [\"liba.so\"] }]";
+    let applied = system.rule(&format!("{when}\nbring = [\"/etc/mech.d\"]"));
+    assert!(applied.companions.is_empty());
+    let made = "make = [{ path = \"/run/a\", mode = 0o1777 }]";
+    assert_eq!(paths(&system.rule(&format!("{when}\n{made}"))), ["/run/a"]);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
