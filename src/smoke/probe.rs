@@ -172,7 +172,11 @@ mod tests {
             return;
         };
         let port = listener.local_addr().unwrap().port();
-        let server = std::thread::spawn(move || drop(listener.accept().unwrap()));
+        // It goes on listening: a server that has ended has not answered.
+        let server = std::thread::spawn(move || {
+            drop(listener.accept().unwrap());
+            listener
+        });
         assert_eq!(ask(port), Some(None));
         server.join().unwrap();
     }

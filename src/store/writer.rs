@@ -261,16 +261,19 @@ pub(super) fn look(path: &Path, form: Form) -> Result<State, StoreError> {
         wanted: form.described(),
         found,
     };
-    let metadata = match path.metadata() {
-        Ok(metadata) => metadata,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return match path.symlink_metadata() {
-                Ok(_) => Err(taken("a symbolic link that leads nowhere".into())),
-                Err(_) => Ok(State::Absent),
-            };
+    let is_absent = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+    let mut metadata = path.metadata();
+    if metadata.as_ref().is_err_and(is_absent) {
+        match path.symlink_metadata() {
+            Ok(found) if found.is_symlink() => {
+                return Err(taken("a symbolic link that leads nowhere".into()));
+            }
+            // Another build has just made it.
+            Ok(found) => metadata = Ok(found),
+            Err(_) => return Ok(State::Absent),
         }
-        Err(error) => return Err(StoreError::io(path, "write")(error)),
-    };
+    }
+    let metadata = metadata.map_err(StoreError::io(path, "write"))?;
     match form {
         Form::Layout if !metadata.is_dir() => Err(taken("a file, not a directory".into())),
         Form::Layout if is_layout(path) && path.join("index.json").exists() => Ok(State::Present),

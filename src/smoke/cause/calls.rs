@@ -9,7 +9,7 @@ use super::{Cause, FailedCall};
 
 /// What programs look for and do without: settings, caches, translations and other places to
 /// search. Parts of a path.
-const USUAL: [&str; 22] = [
+const USUAL: [&str; 23] = [
     "/etc/ld.so.",
     "/glibc-hwcaps/",
     "/locale/",
@@ -25,6 +25,7 @@ const USUAL: [&str; 22] = [
     "/__pycache__/",
     "/pyvenv.cfg",
     "/pybuilddir.txt",
+    "/Modules/Setup.local",
     "/openssl.cnf",
     "/dev/tty",
     "/proc/",
