@@ -87,6 +87,13 @@ pub struct Smoke {
     pub helper: Helper,
 }
 
+impl Smoke {
+    /// A port below 1024 among those that must answer.
+    fn low_port(&self) -> Option<u16> {
+        self.ports.iter().copied().find(|port| *port < 1024)
+    }
+}
+
 impl Default for Smoke {
     fn default() -> Self {
         Self {
@@ -237,11 +244,19 @@ pub fn run(rootfs: &Rootfs, settings: &Settings, smoke: &Smoke) -> Result<Starte
         return Err(explain(&image, &mut session, order, report));
     }
     drop(session);
+    let mut notices = report.notices.clone();
+    if account.uid != 0
+        && let Some(port) = smoke.low_port()
+    {
+        notices.push(format!(
+            "an ordinary user listens on port {port} where the runtime allows it: Docker does, others need net.ipv4.ip_unprivileged_port_start=0 or a port from 1024 up"
+        ));
+    }
     Ok(Started {
         what: failure::success(&report, &order.check),
         took: report.took,
         overhead: begun.elapsed().saturating_sub(report.ran),
-        notices: report.notices,
+        notices,
     })
 }
 

@@ -344,13 +344,27 @@ fn a_server_on_another_port_fails() {
 }
 
 #[test]
-fn a_port_below_1024_is_for_root_only() {
+fn a_port_below_1024_is_for_root_and_for_whom_an_answer_there_is_asked() {
     let mut image = server(80, "HTTP/1.0 200 OK\r\n\r\n");
+    let ports = std::mem::take(&mut image.smoke.ports);
+    image.smoke.stay = Some(Duration::from_secs(5));
     let Some(failure) = image.fails() else { return };
     assert_eq!(failure.cause, Some(Cause::Port(Some(80))), "{failure}");
+    image.smoke.stay = None;
+    image.smoke.ports = ports;
+    let started = image.starts().unwrap();
+    assert!(started.what.contains("answered on 80"), "{}", started.what);
+    let notice = started.notices.join("\n");
+    assert!(notice.contains("ip_unprivileged_port_start"), "{notice}");
     image.settings.user = "0".into();
     let started = image.starts().unwrap();
     assert!(started.what.contains("answered on 80"), "{}", started.what);
+    assert!(
+        !started
+            .notices
+            .join("")
+            .contains("ip_unprivileged_port_start")
+    );
 }
 
 #[test]

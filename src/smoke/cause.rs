@@ -197,7 +197,7 @@ impl Cause {
             Self::Port(Some(port)) if *port >= 1024 => {
                 "let it listen on all addresses (0.0.0.0), which the sandbox has".to_owned()
             }
-            Self::Port(_) => "only root may listen below 1024: let it use a port from 1024 up, or run it as root with --user 0".to_owned(),
+            Self::Port(_) => "an ordinary user may listen below 1024 only where the runtime allows it, as Docker does (--smoke-port proves the image for that): let it use a port from 1024 up, or run it as root with --user 0".to_owned(),
             Self::PythonModule(name) if python_module(name, around).is_some() => {
                 let file = python_module(name, around).unwrap_or_default();
                 format!(

@@ -73,7 +73,8 @@ impl<'de> Deserialize<'de> for Raw {
 pub(super) struct Plan {
     /// A directory before what is in it.
     pub(super) items: Vec<Item>,
-    /// Whether ports below 1024 are open to the program, as they are to a root that runtimes make.
+    /// Whether ports below 1024 are open to the program: to root, and, as Docker does it, to any
+    /// user of whom an answer there is asked.
     pub(super) low_ports: bool,
 }
 

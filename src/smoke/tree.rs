@@ -69,7 +69,7 @@ pub(super) fn lay_out<'a>(
     Tree {
         plan: Plan {
             items,
-            low_ports: account.uid == 0,
+            low_ports: account.uid == 0 || smoke.low_port().is_some(),
         },
         bytes,
         writable,
