@@ -336,7 +336,7 @@ fn moved(
     let mut moved: Vec<(PathBuf, ImagePath)> = elements.chain(directories).collect();
     if let Some(first) = program.elements.first().filter(|first| !first.is_directory)
         && let (Some(source), Some(place)) = (first.source.parent(), first.place.parent())
-        && !layout::is_system(source)
+        && !crate::rootfs::is_system(source)
     {
         moved.push((source.to_path_buf(), place));
         // A trace names files by where links lead to.

@@ -11,7 +11,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub(crate) use include::same_bytes;
-use placement::{Placement, is_system};
+use placement::Placement;
+pub(crate) use placement::is_system;
 
 use super::tree::relative;
 use super::{APP_DIRECTORY, Base, Conflict, Content, Entry, EntryKind, Included, Origin, Rootfs};

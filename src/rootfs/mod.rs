@@ -12,7 +12,7 @@ mod zones;
 use std::path::PathBuf;
 
 pub use assemble::{AssembleError, Assembled, Assembly, StripFunction, assemble};
-pub(crate) use assemble::{moved_directory, same_bytes};
+pub(crate) use assemble::{is_system, moved_directory, same_bytes};
 pub use base::{Base, BaseConfig, BaseError, BaseSummary};
 pub use bytes::Bytes;
 pub use include::{Include, IncludeError, Included};

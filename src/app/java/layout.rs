@@ -10,7 +10,7 @@ use super::runtime::Jre;
 use crate::ImagePath;
 use crate::app::hosted::Scene;
 use crate::app::{Companion, Companions, Provenance, Role};
-use crate::rootfs::{Entry, Origin};
+use crate::rootfs::{Entry, Origin, is_system};
 use crate::sysroot::{Directory, Node, Sysroot, trace};
 
 /// The certificates that a runtime trusts.
@@ -116,13 +116,6 @@ fn image_path(path: &Path) -> Result<ImagePath, JavaError> {
         path: path.to_path_buf(),
         source: std::io::Error::other(error),
     })
-}
-
-/// Whether the path lies where systems keep programs, which is the same on every machine.
-pub(super) fn is_system(path: &Path) -> bool {
-    ["/usr", "/opt", "/nix", "/gnu"]
-        .iter()
-        .any(|top| path.starts_with(top))
 }
 
 /// Files by their places in the image.

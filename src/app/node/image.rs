@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::disk::{Disk, upward};
 use super::entry::word;
 use super::gather::{Gatherer, Pick, is_node_modules, some};
-use super::interpreter::{Interpreter, is_system};
+use super::interpreter::Interpreter;
 use super::layout::Layout;
 use super::manifest::Manifest;
 use super::needs::Needs;
@@ -18,7 +18,7 @@ use crate::ImagePath;
 use crate::app::hosted::{Hosted, Runtime};
 use crate::app::{Companion, Companions, Provenance, Role};
 use crate::elf::Root;
-use crate::rootfs::{Entry, EntryKind, Origin};
+use crate::rootfs::{Entry, EntryKind, Origin, is_system};
 
 /// Puts `app` together with all that it needs.
 pub(super) fn hosted(

@@ -15,6 +15,7 @@ use super::version::Version;
 use crate::ImagePath;
 use crate::app::hosted::{Host, Scene};
 use crate::elf::{Object, ObjectKind};
+use crate::rootfs::is_system;
 use crate::sysroot::Node;
 
 /// Where a node that was in no directory of the system's lands.
@@ -222,18 +223,6 @@ fn beside_origin(file: &ImagePath, object: &Object) -> Vec<PathBuf> {
             Some(super::disk::normal(&path))
         })
         .collect()
-}
-
-/// Whether the path lies where systems keep programs, which is the same on every machine.
-pub(super) fn is_system(path: &Path) -> bool {
-    let top = path
-        .components()
-        .nth(1)
-        .map(|top| top.as_os_str().as_bytes());
-    top.is_some_and(|top| {
-        matches!(top, b"usr" | b"bin" | b"sbin" | b"opt" | b"nix" | b"gnu")
-            || top.starts_with(b"lib")
-    })
 }
 
 /// The version that the headers of the same installation give.

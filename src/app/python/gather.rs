@@ -5,10 +5,9 @@ use std::path::{Path, PathBuf};
 
 use super::error::PythonError;
 use super::files::{Files, Walked, WalkedKind, text};
-use super::interpreter::is_system;
 use crate::ImagePath;
 use crate::app::companion::{Companion, Companions, Provenance, Role};
-use crate::rootfs::{Content, Entry, EntryKind, Origin};
+use crate::rootfs::{Content, Entry, EntryKind, Origin, is_system};
 use crate::sysroot::FileFacts;
 
 /// Files that come along for one reason.

@@ -8,6 +8,7 @@ use super::files::{Files, text};
 use super::shebang::is_python;
 use crate::ImagePath;
 use crate::elf::Object;
+use crate::rootfs::is_system;
 
 /// The directory to which an interpreter moves that lies in no directory of the system.
 const PREFIX: &str = "/usr/local";
@@ -164,13 +165,6 @@ impl Interpreter {
             }
         }
     }
-}
-
-/// Whether the path lies where systems keep programs, which is the same on every machine.
-pub(super) fn is_system(path: &ImagePath) -> bool {
-    let first = path.as_path().components().nth(1);
-    let top = first.map_or("", |top| text(top.as_os_str()));
-    matches!(top, "usr" | "bin" | "sbin" | "opt" | "nix" | "gnu") || top.starts_with("lib")
 }
 
 /// Where the prefix and the program stand in the image.

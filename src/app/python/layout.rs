@@ -7,9 +7,8 @@ use super::entry::{Entry, is_program_of};
 use super::files::{Files, text};
 use super::gather::Places;
 use super::installed::Installed;
-use super::interpreter::is_system;
 use crate::ImagePath;
-use crate::rootfs::APP_DIRECTORY;
+use crate::rootfs::{APP_DIRECTORY, is_system};
 
 /// What makes a directory the root of a project.
 const PROJECT: [&str; 4] = ["pyproject.toml", "setup.py", "setup.cfg", ".git"];

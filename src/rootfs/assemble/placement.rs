@@ -88,8 +88,8 @@ enum Reach {
 }
 
 /// Whether the path lies where systems keep programs, which is the same on every machine.
-pub(super) fn is_system(path: &Path) -> bool {
-    let mut components = path.components().skip(1);
+pub(crate) fn is_system(path: impl AsRef<Path>) -> bool {
+    let mut components = path.as_ref().components().skip(1);
     let top = components.next().map(|top| top.as_os_str().as_bytes());
     top.is_some_and(|top| {
         matches!(top, b"usr" | b"bin" | b"sbin" | b"opt" | b"nix" | b"gnu")
