@@ -26,6 +26,7 @@ interop *ARGS:
 bench: build
     benches/compare.sh
     benches/apps.sh
+    benches/bases.sh
     cargo bench --bench layer
 
 # Fuzz a reader of hostile input: object or ld_so_cache

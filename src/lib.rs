@@ -22,6 +22,9 @@
 pub mod app;
 mod build;
 pub mod cli;
+#[cfg(feature = "debian")]
+pub mod debian;
+pub mod download;
 pub mod elf;
 pub mod helper;
 pub mod image;

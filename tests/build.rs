@@ -5,11 +5,11 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use distrobuild::image::validate;
-use distrobuild::layer::read_layer;
+use distrobuild::layer::{LayerEntryKind, read_layer};
 use distrobuild::store::{self, Reference, Source};
 use tempfile::TempDir;
 
@@ -120,6 +120,32 @@ impl Place {
     fn digest(&self, image: &str) -> String {
         let descriptor = store::select(&*self.source(image), None, None).unwrap();
         descriptor.digest().to_string()
+    }
+
+    /// Unpacks the image into a directory. Hard links become copies.
+    fn unpack(&self, image: &str, directory: &str) -> PathBuf {
+        let root = self.path(directory);
+        fs::create_dir_all(&root).unwrap();
+        let source = self.source(image);
+        let descriptor = store::select(&*source, None, None).unwrap();
+        let manifest = store::read_manifest(&*source, &descriptor).unwrap();
+        for layer in manifest.layers() {
+            let blob = source.blob(layer).unwrap();
+            read_layer(blob, layer.media_type(), &mut |entry, content| {
+                let inside = |path: &Path| root.join(path.strip_prefix("/").unwrap());
+                let at = inside(entry.path.as_path());
+                let link = || entry.link.as_deref().unwrap();
+                match entry.kind {
+                    LayerEntryKind::Directory => fs::create_dir_all(&at)?,
+                    LayerEntryKind::Symlink => symlink(link(), &at)?,
+                    LayerEntryKind::HardLink => drop(fs::copy(inside(link()), &at)?),
+                    _ => drop(std::io::copy(content, &mut fs::File::create(&at)?)?),
+                }
+                Ok(())
+            })
+            .unwrap();
+        }
+        root
     }
 
     /// The config of the image, and all entries of its layers.
@@ -717,4 +743,158 @@ fn the_library_builds_what_the_command_builds() {
         place.digest("hello.oci")
     );
     assert_eq!(place.digest("library.oci"), place.digest("hello.oci"));
+}
+
+/// A system in the directory `root` of which two packages own the library `libown.so` and the
+/// rest, as dpkg's database there says with the sums of `md5sum`.
+fn packaged_system(place: &Place) -> PathBuf {
+    place.hello();
+    place.build(&[
+        "-q",
+        "./hello",
+        "-o",
+        "plain.oci",
+        "--base",
+        "none",
+        "--no-package-records",
+    ]);
+    let root = place.unpack("plain.oci", "root");
+    fs::remove_dir_all(root.join("app")).unwrap();
+    let mut files = Vec::new();
+    let mut directories = vec![root.clone()];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
+            let entry = entry.unwrap();
+            match entry.file_type().unwrap() {
+                kind if kind.is_dir() => directories.push(entry.path()),
+                kind if kind.is_file() => files.push(entry.path()),
+                _ => {}
+            }
+        }
+    }
+    place.compile(
+        "libown.so",
+        "int own(void) { return 0; }\n",
+        &["-shared", "-fPIC", "-g"],
+    );
+    let own = root.join("usr/lib/libown.so");
+    fs::copy(place.path("libown.so"), &own).unwrap();
+    let info = "root/var/lib/dpkg/info";
+    for (name, owned) in [("own", vec![own]), ("runtime", files)] {
+        let inside = |path: &PathBuf| path.strip_prefix(&root).unwrap().display().to_string();
+        let owned: Vec<String> = owned.iter().map(inside).collect();
+        let list: String = owned.iter().map(|path| format!("/{path}\n")).collect();
+        place.write(&format!("{info}/{name}.list"), &list);
+        place.write(&format!("{info}/{name}.md5sums"), &md5sum(&root, &owned));
+        place.write(&format!("root/usr/share/doc/{name}/copyright"), "free\n");
+    }
+    place.write(
+        "root/var/lib/dpkg/status",
+        "Package: own\nStatus: install ok installed\nVersion: 1.0-1\nArchitecture: amd64\n\n\
+         Package: runtime\nStatus: install ok installed\nVersion: 2:3.4\nArchitecture: amd64\n",
+    );
+    place.write("root/etc/os-release", "NAME=Demo\nID=demo\nVERSION_ID=7\n");
+    root
+}
+
+fn md5sum(root: &Path, arguments: &[String]) -> String {
+    let output = Command::new("md5sum")
+        .args(arguments)
+        .current_dir(root)
+        .output()
+        .unwrap();
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{told}");
+    told
+}
+
+#[test]
+fn packages_of_the_system_are_recorded_and_their_sums_are_right() {
+    let place = Place::new();
+    packaged_system(&place);
+    place.compile(
+        "app",
+        "int own(void);\nint main(void) { return own(); }\n",
+        &["-L.", "-lown"],
+    );
+    for (output, option) in [("kept.oci", "--timings"), ("stripped.oci", "--strip")] {
+        place.build(&["./app", "--sysroot", "root", option, "-o", output]);
+        let root = place.unpack(output, output.strip_suffix(".oci").unwrap());
+        let text = |name: &str| fs::read_to_string(root.join(name)).unwrap_or_default();
+        let records = "var/lib/dpkg/status.d";
+        assert_eq!(
+            text(&format!("{records}/runtime")),
+            "Package: runtime\nVersion: 2:3.4\nArchitecture: amd64\n"
+        );
+        assert!(text("etc/os-release").contains("ID=demo\n"));
+        assert_eq!(text("usr/share/doc/own/copyright"), "free\n");
+        let sums = format!("{records}/own.md5sums");
+        // What was stripped is not what the package has.
+        assert_eq!(text(&sums).contains("libown.so"), option != "--strip");
+        for name in ["runtime", "own"] {
+            let list = format!("{records}/{name}.md5sums");
+            if root.join(&list).exists() {
+                md5sum(&root, &["--check".into(), "--strict".into(), list]);
+            }
+        }
+        let report = place.build(&["report", output, "--report", "json"]).stdout;
+        let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+        let packages = report["packages"].as_array().unwrap();
+        for (name, version) in [("own", "1.0-1"), ("runtime", "2:3.4")] {
+            let is_it = |share: &&serde_json::Value| share["package"]["name"] == name;
+            let share = packages.iter().find(is_it).unwrap();
+            assert_eq!(share["package"]["version"], version);
+            // Of a package whose one file was stripped, only the record can be told.
+            let is_whole = (name, option) != ("own", "--strip");
+            let least = if is_whole { 10_000 } else { 50 };
+            assert!(share["unpacked"].as_u64().unwrap() > least, "{share}");
+        }
+    }
+}
+
+#[test]
+fn records_leave_the_base_alone_and_can_be_switched_off() {
+    let place = Place::new();
+    packaged_system(&place);
+    place.compile(
+        "app",
+        "int own(void);\nint main(void) { return own(); }\n",
+        &["-L.", "-lown"],
+    );
+    let layer = |image: &str| {
+        let source = place.source(image);
+        let descriptor = store::select(&*source, None, None).unwrap();
+        let manifest = store::read_manifest(&*source, &descriptor).unwrap();
+        manifest.layers()[0].digest().to_string()
+    };
+    place.build(&["./app", "--sysroot", "root", "-o", "app.oci"]);
+    place.build(&["./hello", "--sysroot", "root", "-o", "hello.oci"]);
+    assert_eq!(layer("app.oci"), layer("hello.oci"));
+    place.build(&[
+        "./app",
+        "--sysroot",
+        "root",
+        "--no-package-records",
+        "-o",
+        "off.oci",
+    ]);
+    let root = place.unpack("off.oci", "off");
+    assert!(!root.join("var/lib/dpkg").exists());
+    let release = fs::read_to_string(root.join("etc/os-release")).unwrap();
+    assert!(release.contains("ID=distrobuild\n"), "{release}");
+    // What the user includes is what the image says it is.
+    place.write("mine", "ID=mine\n");
+    place.build(&[
+        "./app",
+        "--sysroot",
+        "root",
+        "--include",
+        "mine:/etc/os-release",
+        "-o",
+        "mine.oci",
+    ]);
+    let root = place.unpack("mine.oci", "mine-root");
+    assert!(root.join("var/lib/dpkg/status.d/own").exists());
+    let release = fs::read_to_string(root.join("etc/os-release")).unwrap();
+    assert_eq!(release, "ID=mine\n");
 }

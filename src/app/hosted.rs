@@ -1,13 +1,13 @@
 //! Apps that a language runtime runs: what is common to Python, Node.js and Java.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use super::Companions;
 use crate::ImagePath;
 use crate::elf::Root;
-use crate::sysroot::Sysroot;
+use crate::sysroot::{Sysroot, trace};
 
 /// A language runtime that runs an app.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -91,7 +91,7 @@ impl Host {
     /// The program `name` in the directories of `PATH`.
     pub fn program(&self, name: &str) -> Option<PathBuf> {
         use std::os::unix::fs::PermissionsExt;
-        let path = self.variables.get(std::ffi::OsStr::new("PATH"))?;
+        let path = self.variables.get(OsStr::new("PATH"))?;
         std::env::split_paths(path)
             .filter(|directory| directory.is_absolute())
             .map(|directory| directory.join(name))
@@ -116,6 +116,20 @@ pub struct Scene<'a> {
     /// The machine that builds, when programs of the sysroot can be run on it; `None` when the
     /// sysroot is another system: then nothing is executed, and nothing of the environment counts.
     pub host: Option<&'a Host>,
+    /// The other system, where the sysroot is one and has files of this machine beside it.
+    pub ground: Option<Ground<'a>>,
+}
+
+/// Another system than this machine: a base that is a whole system, or that of `--sysroot`. The
+/// app may be of this machine; what runs it is of this system.
+#[derive(Clone, Copy)]
+pub struct Ground<'a> {
+    /// It alone.
+    pub sysroot: &'a dyn Sysroot,
+    /// What it is, for people: `the base debian:bookworm/python3`, `the system in /srv/root`.
+    pub name: &'a str,
+    /// The home directory of who builds: what lies in it is not all of one project.
+    pub home: Option<&'a Path>,
 }
 
 impl Scene<'_> {
@@ -131,5 +145,28 @@ impl Scene<'_> {
     /// How to show a path to a person.
     pub fn display(&self, path: &Path) -> PathBuf {
         self.sysroot.display(path)
+    }
+
+    /// Whether a runtime at `path` may be taken: it is not one of this machine where another
+    /// system is to be used.
+    pub fn may_run(&self, path: &Path) -> bool {
+        let ground = self.ground.map(|ground| ground.sysroot);
+        ground.is_none_or(|ground| trace(ground, path).is_ok())
+    }
+
+    /// The home directory of who builds.
+    pub fn home(&self) -> Option<&Path> {
+        match (self.host, self.ground) {
+            (Some(host), _) => host.variables.get(OsStr::new("HOME")).map(Path::new),
+            (None, ground) => ground?.home,
+        }
+    }
+
+    /// How many threads may be used.
+    pub(super) fn threads(&self) -> usize {
+        match self.host {
+            Some(host) => host.threads,
+            None => std::thread::available_parallelism().map_or(1, usize::from),
+        }
     }
 }

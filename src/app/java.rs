@@ -75,8 +75,12 @@ fn host(scene: &Scene<'_>, mut program: Program) -> Result<Hosted, JavaError> {
     let main = match &program.launch {
         Launch::Jar { class } | Launch::Class(class) => class.clone(),
     };
+    let otherwise = match scene.ground {
+        Some(_) => "another base has another",
+        None => "JAVA_HOME=DIR takes another",
+    };
     let mut decisions = vec![format!(
-        "{} runs it: {} (JAVA_HOME=DIR takes another, --runtime none takes none)",
+        "{} runs it: {} ({otherwise}, --runtime none takes none)",
         jre.title(),
         jre.found
     )];
@@ -170,6 +174,14 @@ fn check_version(
     if needed <= jre.feature {
         return Ok(());
     }
+    if let Some(ground) = scene.ground {
+        return Err(JavaError::TooNewForGround {
+            path: program.shown.clone(),
+            major,
+            ground: ground.name.to_owned(),
+            version: jre.version.clone(),
+        });
+    }
     let mut others = runtime::installed(scene).into_iter();
     let other = others.find(|other| other.feature >= needed);
     Err(JavaError::TooNew {
@@ -194,6 +206,9 @@ fn linked_decision(linked: &jlink::Linked) -> String {
 fn whole_decision(scene: &Scene<'_>, jre: &Jre) -> String {
     let home = scene.display(jre.home.as_path());
     let why = match scene.host {
+        None if scene.ground.is_some() => {
+            "nothing of another system is run to make a smaller one".to_owned()
+        }
         None => "nothing of the sysroot is run to make a smaller one".to_owned(),
         Some(host) if jlink::whole_is_asked_for(host) => format!("{MODULES_VARIABLE} says so"),
         Some(_) if !jre.is_modular() => "its class library has no modules".to_owned(),

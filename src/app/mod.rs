@@ -1,5 +1,6 @@
 //! Recognising what the user pointed at.
 
+mod bases;
 mod companion;
 mod elf;
 mod error;
@@ -19,7 +20,7 @@ use crate::sysroot::{Node, OpenFile, Sysroot, Trace, TraceError, trace};
 
 pub use companion::{Companion, Companions, Provenance, Role};
 pub use error::AppError;
-pub use hosted::{Host, Hosted, Runtime, RuntimeChoice, Scene};
+pub use hosted::{Ground, Host, Hosted, Runtime, RuntimeChoice, Scene};
 pub use java::JavaError;
 pub use node::NodeError;
 pub use python::PythonError;

@@ -225,9 +225,7 @@ fn project_of(
 }
 
 fn home(scene: &Scene<'_>, disk: &mut Disk<'_>) -> Option<ImagePath> {
-    let home = scene.host?.variables.get(OsStr::new("HOME"))?;
-    disk.directory(Path::new(home))
-        .filter(|home| !home.is_root())
+    disk.directory(scene.home()?).filter(|home| !home.is_root())
 }
 
 fn is_repository(disk: &mut Disk<'_>, directory: &ImagePath) -> bool {

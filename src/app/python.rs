@@ -144,7 +144,7 @@ fn graph(
     // All of an environment comes along anyway.
     let system = choice.system_sites();
     let extensions = finder.top_extensions(|directory| system.contains(directory));
-    let threads = scene.host.map_or(1, |host| host.threads);
+    let threads = scene.threads();
     Graph::walk(
         files,
         &mut finder,

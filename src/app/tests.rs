@@ -71,6 +71,7 @@ impl System {
             runtime: RuntimeChoice::None,
             shell,
             host: None,
+            ground: None,
         };
         recognise(&scene, Path::new(path))
     }

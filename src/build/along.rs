@@ -70,16 +70,6 @@ impl Along {
         grew
     }
 
-    /// The files that are in the image where they are in the system.
-    pub(super) fn in_place(&self) -> impl Iterator<Item = &ImagePath> {
-        let files = self.groups.iter().flat_map(|group| &group.files);
-        files
-            .filter(|file| {
-                file.path.as_path() == file.source && matches!(file.entry.kind, EntryKind::File(_))
-            })
-            .map(|file| &file.path)
-    }
-
     /// The files that may be left out when their libraries are missing.
     pub(super) fn optional(&self) -> BTreeSet<ImagePath> {
         let files = self.groups.iter().flat_map(|group| &group.files);

@@ -10,7 +10,7 @@ use crate::elf::{Closure, Finding, ResolveError};
 use crate::image::Platform;
 use crate::layer::PackError;
 use crate::report::{Excess, Report, ReportError};
-use crate::rootfs::{AssembleError, BaseError, IncludeError};
+use crate::rootfs::{AssembleError, Base, BaseError, IncludeError};
 use crate::store::StoreError;
 use crate::sysroot::Sysroot;
 
@@ -34,6 +34,21 @@ pub enum Error {
     /// Libraries or symbol versions are missing.
     #[error(transparent)]
     Unresolved(#[from] Unresolved),
+    /// The base's packages cannot be had.
+    #[cfg(feature = "debian")]
+    #[error(transparent)]
+    Packages(Box<crate::debian::SessionError>),
+    /// The base lacks what the app needs.
+    #[cfg(feature = "debian")]
+    #[error("{reference} lacks what the app needs: {}\n{}", .unresolved.facts(), lacking(.unfound))]
+    Lacking {
+        /// The base.
+        reference: crate::debian::Reference,
+        /// What is missing.
+        unresolved: Box<Unresolved>,
+        /// Which packages hold it, or why that cannot be told.
+        unfound: Result<crate::debian::Unfound, String>,
+    },
     /// The tree could not be put together.
     #[error(transparent)]
     Assemble(#[from] AssembleError),
@@ -57,7 +72,7 @@ pub enum Error {
     Smoke(#[from] crate::smoke::SmokeError),
     /// An app of another system cannot be run.
     #[error(
-        "--trace runs the app, which belongs to another system (--sysroot): trace it there with --trace-out FILE, and give the file here with --profile FILE"
+        "--trace runs the app as this machine has it, and the image gets another system (--sysroot, or a base of packages), where it opens other files: trace it in such a system with --trace-out FILE, and give the file here with --profile FILE"
     )]
     TraceElsewhere,
     /// No directory for files that are made on the way.
@@ -75,6 +90,28 @@ pub enum Error {
         path: PathBuf,
         /// What the system said.
         source: io::Error,
+    },
+    /// Two systems are named.
+    #[error("--sysroot {} and the base {base} are two systems, and the libraries can come from one: leave --sysroot out, or take a base that is none, such as --base static", .sysroot.display())]
+    TwoSystems {
+        /// The directory.
+        sysroot: PathBuf,
+        /// The base's name.
+        base: String,
+    },
+    /// The app is for another machine than the base.
+    #[error("{} is a program for {machine}, and the libraries of the base {base} are for {found}: take the base for that machine{}, or give the build of the program for {found}", .app.display(), .architecture.map(|name| format!(" (--arch {name})")).unwrap_or_default())]
+    OtherMachine {
+        /// The program.
+        app: PathBuf,
+        /// Its machine.
+        machine: String,
+        /// The base's name.
+        base: String,
+        /// The machine of its libraries.
+        found: String,
+        /// What OCI calls the program's machine.
+        architecture: Option<&'static str>,
     },
     /// The working directory cannot be told.
     #[error("cannot tell which directory {} is relative to: {source}. Give an absolute path", .path.display())]
@@ -123,6 +160,21 @@ pub enum Error {
     },
 }
 
+#[cfg(feature = "debian")]
+impl From<crate::debian::SessionError> for Error {
+    fn from(error: crate::debian::SessionError) -> Self {
+        Self::Packages(Box::new(error))
+    }
+}
+
+#[cfg(feature = "debian")]
+fn lacking(unfound: &Result<crate::debian::Unfound, String>) -> String {
+    match unfound {
+        Ok(unfound) => unfound.to_string(),
+        Err(why) => format!("Which packages hold it cannot be told: {why}"),
+    }
+}
+
 fn lines(items: &[impl fmt::Display]) -> String {
     items.iter().map(|item| format!("  {item}\n")).collect()
 }
@@ -133,6 +185,8 @@ pub struct Unresolved {
     missing: Vec<Missing>,
     rejected: Vec<String>,
     versions: Vec<String>,
+    /// The base, where everything is looked up in one.
+    base: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -216,24 +270,58 @@ impl Unresolved {
                     )
                 })
                 .collect(),
+            base: None,
         };
         let whole = unresolved.missing.is_empty()
             && unresolved.rejected.is_empty()
             && unresolved.versions.is_empty();
         if whole { Ok(()) } else { Err(unresolved) }
     }
-}
 
-impl fmt::Display for Unresolved {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sections = [self.missing(), self.rejected(), self.versions()];
-        let sections: Vec<String> = sections.into_iter().flatten().collect();
-        f.write_str(sections.join("\n").trim_end())
+    /// The same of a build on `base`, which may be where everything was looked up.
+    #[must_use]
+    pub fn on(mut self, base: &Base) -> Self {
+        self.base = base.is_system().then(|| base.name.clone());
+        self
     }
 }
 
 impl Unresolved {
-    fn missing(&self) -> Option<String> {
+    /// The names of the libraries that are missing, and of loaders by their path.
+    pub fn libraries(&self) -> Vec<String> {
+        let names = self.missing.iter().map(|library| library.name.clone());
+        names.collect()
+    }
+}
+
+impl fmt::Display for Unresolved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text(Advice::Given))
+    }
+}
+
+/// Whether a message says what to do about missing libraries.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Advice {
+    Given,
+    #[cfg_attr(not(feature = "debian"), expect(dead_code))]
+    LeftToCaller,
+}
+
+impl Unresolved {
+    /// The message without what to do about the missing libraries.
+    #[cfg(feature = "debian")]
+    pub(crate) fn facts(&self) -> String {
+        self.text(Advice::LeftToCaller)
+    }
+
+    fn text(&self, advice: Advice) -> String {
+        let sections = [self.missing(advice), self.rejected(), self.versions()];
+        let sections: Vec<String> = sections.into_iter().flatten().collect();
+        sections.join("\n").trim_end().to_owned()
+    }
+
+    fn missing(&self, advice: Advice) -> Option<String> {
         let heading = match (self.missing.as_slice(), self.missing.len()) {
             ([], _) => return None,
             ([only], _) if only.is_loader => "the program's loader is missing".to_owned(),
@@ -244,10 +332,23 @@ impl Unresolved {
             (_, count) => format!("{count} libraries are missing"),
         };
         let usual = self.missing.iter().filter(|file| file.note.is_none());
-        let advice = match usual.count() {
-            0 => "",
-            1 => "Install what provides the library, or name its directory with --library-path DIR",
-            _ => "Install what provides them, or name their directory with --library-path DIR",
+        let advice = match (usual.count(), &self.base) {
+            (0, _) => String::new(),
+            _ if advice == Advice::LeftToCaller => String::new(),
+            (1, Some(base)) => format!(
+                "The base {base} does not have it: add the package that does with --package NAME, or name a directory of this machine with --library-path DIR"
+            ),
+            (_, Some(base)) => format!(
+                "The base {base} does not have them: add the packages that do with --package NAME, or name a directory of this machine with --library-path DIR"
+            ),
+            (1, None) => {
+                "Install what provides the library, or name its directory with --library-path DIR"
+                    .to_owned()
+            }
+            (_, None) => {
+                "Install what provides them, or name their directory with --library-path DIR"
+                    .to_owned()
+            }
         };
         let items: String = self.missing.iter().map(Missing::lines).collect();
         Some(format!("{heading}:\n{items}{advice}"))
@@ -263,9 +364,15 @@ impl Unresolved {
     }
 
     fn versions(&self) -> Option<String> {
+        let advice = match &self.base {
+            Some(base) => format!(
+                "The program was linked against newer libraries than those of the base {base}: take the base of a newer release, or build the program on that of this one"
+            ),
+            None => "The program was linked against newer libraries: build it on this system, or give the system that it was built on with --sysroot DIR".to_owned(),
+        };
         (!self.versions.is_empty()).then(|| {
             format!(
-                "symbol versions are missing:\n{}The program was linked against newer libraries: build it on this system, or give the system that it was built on with --sysroot DIR",
+                "symbol versions are missing:\n{}{advice}",
                 lines(&self.versions)
             )
         })

@@ -2,25 +2,22 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use super::along::Along;
+use super::ground::{Ground, search_path};
 use super::{Builder, Error, blame};
 use crate::ImagePath;
-use crate::app::{
-    App, AppError, Companion, Companions, Host, Role, Scene, check_exists, recognise,
-};
+use crate::app::{App, AppError, Companion, Companions, Host, Role, Scene, recognise};
 use crate::elf::{Closure, Machine, Object, ObjectKind, Root};
 use crate::rootfs::{
-    APP_DIRECTORY, AssembleError, Content, Entry, EntryKind, Included, Origin, Rootfs, same_bytes,
+    AssembleError, Content, Entry, EntryKind, Included, Origin, Rootfs, same_bytes,
 };
 use crate::sysroot::{Directory, Node, Overlay, Sysroot, trace};
 
 /// Everything that the closure is computed from.
 pub(super) struct Input<'a> {
-    directory: &'a Directory,
+    ground: &'a Ground<'a>,
     system: System<'a>,
     /// The app, recognised in it.
     pub(super) app: App,
@@ -32,7 +29,6 @@ pub(super) struct Input<'a> {
     pub(super) further_roots: Vec<Root>,
     /// What the user should know.
     pub(super) notices: Vec<String>,
-    outside: Option<(PathBuf, ImagePath)>,
     machine: Option<Machine>,
     /// What the files at these paths are, which come from these places: each is read once,
     /// however often what comes along grows.
@@ -45,16 +41,16 @@ type Found = Option<Result<Root, String>>;
 /// The system as the app's processes would see it.
 enum System<'a> {
     /// Just as it is.
-    AsIs(&'a Directory),
+    AsIs(&'a dyn Sysroot),
     /// With included files, companions that move, or an app from outside, at their places over it.
     Overlaid(Overlay<'a>),
 }
 
 impl<'a> Input<'a> {
-    /// Expands the includes and recognises the app in `directory`.
+    /// Expands the includes and recognises the app on `ground`.
     pub(super) fn gather(
         builder: &Builder,
-        directory: &'a Directory,
+        ground: &'a Ground<'a>,
         host: Option<&Host>,
     ) -> Result<Self, Error> {
         let mut notices = Vec::new();
@@ -62,13 +58,11 @@ impl<'a> Input<'a> {
         for include in &builder.includes {
             includes.extend(include.expand()?);
         }
-        let app = by_name(builder, directory).unwrap_or_else(|| builder.app.clone());
-        let (path, outside) = locate(&app, directory)?;
-        if outside.is_none() {
-            keep_app(&path, directory, &includes)?;
+        if ground.outside.is_none() {
+            keep_app(&ground.app, ground.sysroot(), &includes)?;
         }
         let mut companions = Along::new(&includes);
-        let system = system(directory, &includes, &companions, outside.as_ref(), &[])?;
+        let system = system(ground, &includes, &companions, &[])?;
         let app = recognise(
             &Scene {
                 sysroot: system.as_sysroot(),
@@ -76,8 +70,9 @@ impl<'a> Input<'a> {
                 runtime: builder.runtime,
                 shell: builder.shell,
                 host,
+                ground: ground.other(),
             },
-            &path,
+            &ground.app,
         )?;
         let (mut hidden, mut brought) = (Vec::new(), Vec::new());
         if let Some(hosted) = app.hosted() {
@@ -88,21 +83,21 @@ impl<'a> Input<'a> {
         companions.add(brought);
         let system = match companions.groups().is_empty() {
             true => system,
-            false => self::system(directory, &includes, &companions, outside.as_ref(), &hidden)?,
+            false => self::system(ground, &includes, &companions, &hidden)?,
         };
         let mut input = Self {
-            directory,
+            ground,
             system,
             app,
             includes,
             companions,
             further_roots: Vec::new(),
             notices,
-            outside,
             machine: None,
             known: RefCell::default(),
         };
         input.machine = input.machine_of_app();
+        ground.check_machine(&input.app.path, input.machine)?;
         let mut notices = Vec::new();
         input.further_roots = input.roots_among_all(&mut notices);
         input.notices.append(&mut notices);
@@ -112,6 +107,12 @@ impl<'a> Input<'a> {
     /// The system, with what is not in its place there laid over it.
     pub(super) fn sysroot(&self) -> &dyn Sysroot {
         self.system.as_sysroot()
+    }
+
+    /// The path in the sysroot of a file of this machine that lies in it.
+    pub(super) fn path_of(&self, file: &Path) -> Option<ImagePath> {
+        let inside = file.strip_prefix(self.ground.root()?).ok()?;
+        ImagePath::new(Path::new("/").join(inside)).ok()
     }
 
     /// Adds what comes along, too; says whether the closure may have grown by that.
@@ -135,22 +136,30 @@ impl<'a> Input<'a> {
             return Ok(false);
         }
         for (path, why) in &shown {
-            self.notices
-                .push(format!("{path} is left out, because {why}"));
+            // What a base cannot load of its own it has all the same, and no app asks for it.
+            if !self.is_of_base(path) {
+                self.notices
+                    .push(format!("{path} is left out, because {why}"));
+            }
         }
         self.companions.leave_out(shown.into_keys());
         self.renew()?;
         Ok(true)
     }
 
+    /// Whether the file that comes along at `path` is one of the base.
+    fn is_of_base(&self, path: &ImagePath) -> bool {
+        let mut files = self.companions.groups().iter().flat_map(|it| &it.files);
+        files.any(|file| file.path == *path && self.ground.base_holds(path, &file.entry.kind))
+    }
+
     /// Lays all anew over the system; says whether there are other roots now.
     fn renew(&mut self) -> Result<bool, Error> {
         let hidden = self.app.hosted().map(|hosted| hosted.hidden.clone());
         self.system = system(
-            self.directory,
+            self.ground,
             &self.includes,
             &self.companions,
-            self.outside.as_ref(),
             &hidden.unwrap_or_default(),
         )?;
         let roots = self.roots_among_all(&mut Vec::new());
@@ -167,6 +176,8 @@ impl<'a> Input<'a> {
             .iter()
             .flat_map(|group| &group.files);
         let mut brought: Vec<Included> = companions
+            // What the base has lands in the image anyway.
+            .filter(|file| !self.ground.base_holds(&file.path, &file.entry.kind))
             .map(|companion| Included {
                 path: companion.path.clone(),
                 entry: companion.entry.clone(),
@@ -253,129 +264,36 @@ impl<'a> Input<'a> {
 impl System<'_> {
     fn as_sysroot(&self) -> &dyn Sysroot {
         match self {
-            Self::AsIs(directory) => *directory,
+            Self::AsIs(ground) => *ground,
             Self::Overlaid(overlay) => overlay,
         }
     }
 }
 
-/// The directory with everything that is not in its place there laid over it.
+/// The ground with everything that is not in its place there laid over it.
 fn system<'a>(
-    directory: &'a Directory,
+    ground: &'a Ground<'a>,
     includes: &[Included],
     companions: &Along,
-    outside: Option<&(PathBuf, ImagePath)>,
     hidden: &[ImagePath],
 ) -> Result<System<'a>, Error> {
-    Ok(match upper(directory, includes, companions, outside)? {
-        None if hidden.is_empty() => System::AsIs(directory),
+    Ok(match upper(ground, includes, companions)? {
+        None if hidden.is_empty() => System::AsIs(ground.sysroot()),
         upper => {
             let upper = upper.unwrap_or_default();
-            System::Overlaid(Overlay::new(&upper, directory).hiding(hidden.to_vec()))
+            System::Overlaid(Overlay::new(&upper, ground.sysroot()).hiding(hidden.to_vec()))
         }
     })
 }
 
-/// Opens the directory in which everything is looked up.
-pub(super) fn open_sysroot(path: Option<&Path>) -> Result<Directory, Error> {
-    let path = path.unwrap_or(Path::new("/"));
-    Directory::new(path).map_err(|source| Error::Sysroot {
-        path: path.to_path_buf(),
-        source,
-    })
-}
-
-/// The directories of the image's `PATH`, in which `env` looks for a script's interpreter.
-fn search_path(builder: &Builder) -> Vec<PathBuf> {
-    const FALLBACK: &str = "/usr/local/bin:/usr/bin:/bin";
-    let mut env = builder
-        .env
-        .iter()
-        .rev()
-        .chain(builder.base.config.env.iter().rev());
-    let path = env
-        .find(|(name, _)| name == "PATH")
-        .map_or(FALLBACK, |(_, value)| value);
-    path.split(':')
-        .filter(|directory| directory.starts_with('/'))
-        .map(PathBuf::from)
-        .collect()
-}
-
-/// The program that a bare name means which is no file here: as a shell finds it, in the
-/// directories of `PATH` and those for administrators.
-fn by_name(builder: &Builder, directory: &Directory) -> Option<PathBuf> {
-    let name = &builder.app;
-    let is_bare = name.components().count() == 1
-        && matches!(name.components().next(), Some(Component::Normal(_)))
-        && !name.as_os_str().as_bytes().contains(&b'/');
-    if !is_bare || name.symlink_metadata().is_ok() {
-        return None;
-    }
-    let here = (directory.path() == Path::new("/"))
-        .then(|| builder.variables.get(OsStr::new("PATH")))
-        .flatten();
-    let mut directories: Vec<PathBuf> = here.map_or_else(
-        || search_path(builder),
-        |path| std::env::split_paths(path).collect(),
-    );
-    directories.extend(["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from));
-    let mut found = directories
-        .into_iter()
-        .filter(|place| place.is_absolute())
-        .map(|place| place.join(name));
-    found.find(|path| {
-        let file = directory.open(path);
-        file.is_ok_and(|file| file.mode & 0o111 != 0)
-    })
-}
-
-/// The app's path in the sysroot, and, when it lies outside, the file on this machine
-/// and its place in the image.
-fn locate(
-    app: &Path,
-    directory: &Directory,
-) -> Result<(PathBuf, Option<(PathBuf, ImagePath)>), Error> {
-    let here = std::path::absolute(app).map_err(|source| Error::WorkingDirectory {
-        path: app.to_path_buf(),
-        source,
-    })?;
-    if directory.path() == Path::new("/") {
-        return Ok((here, None));
-    }
-    let real_parent = here.parent().and_then(|parent| parent.canonicalize().ok());
-    let real = match (&real_parent, here.file_name()) {
-        (Some(parent), Some(name)) => parent.join(name),
-        _ => here.clone(),
-    };
-    if let Ok(inside) = real.strip_prefix(directory.path()) {
-        return Ok((Path::new("/").join(inside), None));
-    }
-    if app.is_absolute() && directory.is_file(app) {
-        return Ok((app.to_path_buf(), None));
-    }
-    let host = Directory::host().map_err(|source| AssembleError::Read {
-        path: here.clone(),
-        source,
-    })?;
-    // A path that is nowhere was most likely meant inside the sysroot.
-    if app.is_absolute() && trace(&host, &here).is_err_and(|error| error.is_not_found()) {
-        return Ok((app.to_path_buf(), None));
-    }
-    check_exists(&host, &here)?;
-    let place = ImagePath::new(Path::new(APP_DIRECTORY).join(here.file_name().unwrap_or_default()))
-        .map_err(AssembleError::Path)?;
-    Ok((place.clone().into(), Some((here, place))))
-}
-
-/// Refuses an include that would take the place of the app in `directory`: the image would
-/// silently run another program.
-fn keep_app(app: &Path, directory: &Directory, includes: &[Included]) -> Result<(), Error> {
+/// Refuses an include that would take the place of the app: the image would silently run another
+/// program.
+fn keep_app(app: &Path, sysroot: &dyn Sysroot, includes: &[Included]) -> Result<(), Error> {
     // What is wrong with the app is said when it is recognised.
-    let Ok(trace) = trace(directory, app) else {
+    let Ok(trace) = trace(sysroot, app) else {
         return Ok(());
     };
-    let Ok((own, _)) = directory.content(&trace.target) else {
+    let Ok((own, _)) = sysroot.content(&trace.target) else {
         return Ok(());
     };
     for included in includes {
@@ -395,26 +313,25 @@ fn keep_app(app: &Path, directory: &Directory, includes: &[Included]) -> Result<
     Ok(())
 }
 
-/// The tree that stands over the sysroot: included files that are not where they are
+/// The tree that stands over the ground: included files that are not where they are
 /// on this machine anyway, companions that move, and an app from outside.
 fn upper(
-    directory: &Directory,
+    ground: &Ground<'_>,
     includes: &[Included],
     companions: &Along,
-    outside: Option<&(PathBuf, ImagePath)>,
 ) -> Result<Option<Rootfs>, Error> {
-    let in_place = directory.path() == Path::new("/")
+    let in_place = ground.is_here()
         && includes.iter().all(|included| match &included.entry.kind {
             EntryKind::File(Content::Host { path, .. }) => path == included.path.as_path(),
-            _ => directory.node(&included.path).is_ok(),
+            _ => ground.sysroot().node(&included.path).is_ok(),
         });
     let moved: Vec<&Companion> = companions
         .groups()
         .iter()
         .flat_map(|group| &group.files)
-        .filter(|companion| is_moved(companion, directory))
+        .filter(|companion| is_moved(companion, ground))
         .collect();
-    if outside.is_none() && in_place && moved.is_empty() {
+    if ground.outside.is_none() && in_place && moved.is_empty() {
         return Ok(None);
     }
     let mut upper = Rootfs::new();
@@ -431,7 +348,7 @@ fn upper(
         // What stands in each other's way is told by what assembles the image.
         let _ = upper.insert(companion.path.clone(), companion.entry.clone());
     }
-    if let Some((file, place)) = outside {
+    if let Some((file, place)) = &ground.outside {
         let conflict = |conflict| AssembleError::Conflict {
             conflict,
             from: file.clone(),
@@ -444,14 +361,14 @@ fn upper(
 }
 
 /// Whether a companion matters for the closure and is not where it lands anyway.
-fn is_moved(companion: &Companion, directory: &Directory) -> bool {
+fn is_moved(companion: &Companion, ground: &Ground<'_>) -> bool {
     match &companion.entry.kind {
-        EntryKind::File(Content::Host { path, .. }) => {
-            companion.role != Role::Data && *path != directory.display(companion.path.as_path())
+        EntryKind::File(content) => {
+            companion.role != Role::Data && !ground.has(&companion.path, content)
         }
-        EntryKind::File(Content::Bytes(_)) => companion.role != Role::Data,
         EntryKind::Symlink(said) => {
-            !matches!(directory.node(&companion.path), Ok(Node::Symlink(there)) if there == *said)
+            let there = ground.sysroot().node(&companion.path);
+            !matches!(there, Ok(Node::Symlink(there)) if there == *said)
         }
         EntryKind::Directory | EntryKind::HardLink(_) => false,
     }

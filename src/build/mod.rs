@@ -14,8 +14,10 @@ mod along;
 mod blame;
 mod check;
 mod error;
+mod ground;
 mod input;
 mod launch;
+mod records;
 mod run;
 mod write;
 
@@ -51,11 +53,13 @@ use crate::trace::Profile;
 /// ```
 #[derive(Debug, Clone)]
 pub struct Builder {
-    /// The program: a path on this machine, or in [`sysroot`](Self::sysroot).
+    /// The program: a path on this machine, or in the system that everything is taken from.
     pub app: PathBuf,
-    /// The directory that stands for `/` in every look-up; `None` for this system.
+    /// The directory that stands for `/` in every look-up; `None` for this system, or that of
+    /// [`base`](Self::base).
     pub sysroot: Option<PathBuf>,
-    /// What the image starts from.
+    /// What the image starts from. One that [is a system](Base::is_system) has all that the app
+    /// needs beside its own files.
     pub base: Base,
     /// What runs the app.
     pub runtime: RuntimeChoice,
@@ -75,6 +79,9 @@ pub struct Builder {
     pub platform: Option<Platform>,
     /// Drop debug sections of ELF files.
     pub strip: bool,
+    /// Record the packages of the system that files come from, for vulnerability scanners: see
+    /// [`packages::records`](crate::packages::records).
+    pub records: bool,
     /// How entries are divided into layers.
     pub layers: LayerSplit,
     /// The command; the app alone when `None`.
@@ -96,7 +103,8 @@ pub struct Builder {
     /// Time of every file and of the image, in seconds since the epoch (`SOURCE_DATE_EPOCH`).
     pub epoch: u64,
     /// The environment in which runtimes are looked for (`PATH`, `VIRTUAL_ENV`, `JAVA_HOME`): this
-    /// process's own, unless set otherwise. Of no account with a [`sysroot`](Self::sysroot).
+    /// process's own, unless set otherwise. With another system only `HOME` counts, and `PATH`
+    /// for an app that is named without a directory.
     pub variables: BTreeMap<OsString, OsString>,
     /// Where files are made on the way, such as a smaller Java runtime, and found again by the
     /// next build; `None` for a directory that goes with the [`Plan`].
@@ -149,6 +157,8 @@ pub struct Plan {
     pub notices: Vec<String>,
     /// Time of every file, in seconds since the epoch.
     pub epoch: u64,
+    /// Whether all is taken from this machine.
+    is_here: bool,
     /// Holds the files that were made on the way.
     _scratch: Scratch,
 }
@@ -187,6 +197,7 @@ impl Builder {
             library_path: Vec::new(),
             platform: None,
             strip: false,
+            records: true,
             layers: LayerSplit::default(),
             entrypoint: None,
             cmd: Vec::new(),
@@ -207,10 +218,10 @@ impl Builder {
     /// # Errors
     /// When the app, an included file or the sysroot cannot be used.
     pub fn resolve(&self) -> Result<Resolved, Error> {
-        let directory = input::open_sysroot(self.sysroot.as_deref())?;
+        let ground = ground::Ground::open(self)?;
         let scratch = self.scratch()?;
-        let host = self.host(&scratch);
-        let mut input = input::Input::gather(self, &directory, host.as_ref())?;
+        let host = self.host(&ground, &scratch);
+        let mut input = input::Input::gather(self, &ground, host.as_ref())?;
         let (closure, applied) = self.whole_closure(&mut input)?;
         Ok(Resolved {
             closure,
@@ -226,14 +237,15 @@ impl Builder {
     /// # Errors
     /// When something is missing or unfit; all of it is named at once.
     pub fn plan(&self) -> Result<Plan, Error> {
-        let directory = input::open_sysroot(self.sysroot.as_deref())?;
+        let ground = ground::Ground::open(self)?;
         let scratch = self.scratch()?;
-        let host = self.host(&scratch);
-        let mut input = input::Input::gather(self, &directory, host.as_ref())?;
+        let host = self.host(&ground, &scratch);
+        let mut input = input::Input::gather(self, &ground, host.as_ref())?;
         let (closure, applied) = self.whole_closure(&mut input)?;
         let platform = self.platform_of(&input, &closure)?;
-        Unresolved::check(&closure, input.sysroot())?;
-        let assembled = crate::rootfs::assemble(&Assembly {
+        Unresolved::check(&closure, input.sysroot())
+            .map_err(|unresolved| unresolved.on(&self.base))?;
+        let mut assembled = crate::rootfs::assemble(&Assembly {
             sysroot: input.sysroot(),
             base: &self.base,
             app: &input.app,
@@ -250,10 +262,18 @@ impl Builder {
         }
         let settings = self.settings(&input.app, &assembled.entrypoint, &applied);
         check::same_closure(&closure, &assembled, &input, &self.dlopen, &settings.env)?;
+        let taken = records::taken(&input, &assembled);
+        // A base of packages has its own records, of all that it holds.
+        let of_base = self.base.is_system().then(|| self.base.rootfs().iter());
+        let system_paths: Vec<ImagePath> = match of_base {
+            Some(entries) => entries.map(|(path, _)| path.clone()).collect(),
+            None => taken.keys().cloned().collect(),
+        };
+        let mut owners = crate::packages::owners(input.sysroot(), &system_paths);
+        if self.records && !self.base.is_system() {
+            records::add(input.sysroot(), &taken, &mut owners, &mut assembled.rootfs);
+        }
         let parts = write::parts(&assembled.rootfs, self.layers);
-        let mut system_paths: Vec<ImagePath> = assembled.placements.values().cloned().collect();
-        system_paths.extend(input.companions.in_place().cloned());
-        let owners = crate::packages::owners(input.sysroot(), &system_paths);
         let launch = launch::notices(&assembled.rootfs, &settings);
         let notices = [input.notices, applied.notices, assembled.notices, launch].concat();
         let companions = input.companions.groups().to_vec();
@@ -269,6 +289,7 @@ impl Builder {
             owners,
             notices,
             epoch,
+            is_here: ground.is_here(),
             _scratch: scratch,
         })
     }
@@ -289,9 +310,8 @@ impl Builder {
     }
 
     /// This machine, where it is the system that everything is taken from.
-    fn host(&self, scratch: &Scratch) -> Option<Host> {
-        let is_here = self.sysroot.as_deref().is_none_or(|path| path == "/");
-        is_here.then(|| Host {
+    fn host(&self, ground: &ground::Ground<'_>, scratch: &Scratch) -> Option<Host> {
+        ground.is_here().then(|| Host {
             variables: self.variables.clone(),
             scratch: scratch.path(),
             threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use super::ground::{Ground, open_sysroot};
 use super::{Builder, Error, Plan, input};
 use crate::ImagePath;
 use crate::app::{App, Hosted, Provenance};
@@ -21,12 +22,12 @@ impl Builder {
     /// # Errors
     /// When the app is not recognised, belongs to another system, or does not run.
     pub fn trace(&self, tracing: &Tracing) -> Result<Traced, Error> {
+        let ground = Ground::open(self)?;
         let scratch = self.scratch()?;
-        let Some(host) = self.host(&scratch) else {
+        let Some(host) = self.host(&ground, &scratch) else {
             return Err(Error::TraceElsewhere);
         };
-        let directory = input::open_sysroot(None)?;
-        let input = input::Input::gather(self, &directory, Some(&host))?;
+        let input = input::Input::gather(self, &ground, Some(&host))?;
         let mut command = match input.app.hosted() {
             Some(hosted) => command_here(hosted),
             None => vec![input.app.path.clone().into_os_string()],
@@ -64,13 +65,17 @@ impl Plan {
     /// What to do for a file that a rule would have brought, had it applied. What stands in the
     /// way of the rules themselves is told elsewhere.
     fn rule_that_brings(&self, missing: &Path) -> Option<String> {
+        // A rule brings files of another system, of which nothing is known any more.
+        if !self.is_here {
+            return None;
+        }
         let rules = Rules::built_in().ok()?;
         let by_request = rules.iter().filter(|rule| !rule.default);
         let all = Choice {
             with: by_request.map(|rule| rule.name.to_owned()).collect(),
             without: BTreeSet::new(),
         };
-        let directory = input::open_sysroot(None).ok()?;
+        let directory = open_sysroot(None).ok()?;
         let applied = rules.apply(&directory, &self.closure, &all).ok()?;
         let real = missing.canonicalize().ok();
         let is_missing = |path: &Path| {

@@ -14,6 +14,8 @@ use crate::report::Budget;
 use crate::rootfs::Include;
 
 use super::terminal::Level;
+#[cfg(feature = "debian")]
+use crate::debian::{Architecture, LOCK_FILE, Mirror, Reference};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -23,6 +25,7 @@ Examples:
   distrobuild ./app --report markdown --max-size 20MB
   distrobuild ./venv/bin/myapp --smoke=--version
   distrobuild ./server.js --port 8080 --smoke-port 8080
+  distrobuild ./app --base debian:bookworm/cc   on signed Debian packages, not this system's files
   distrobuild deps ./app                     which libraries it needs, and why
 
 Exit codes: 0 done, 1 error, 2 wrong usage, 3 over the size budget.";
@@ -59,7 +62,9 @@ pub(super) enum Command {
     Deps(Deps),
     /// Show what takes the room in an image
     Report(ReportArguments),
-    /// Show or prune the cache of compressed layers and of what builds made on the way
+    /// List bases, show what is in one, and lock its packages
+    Bases(BasesArguments),
+    /// Show or prune the cache: compressed layers, packages, and what builds made on the way
     Cache(CacheArguments),
 }
 
@@ -210,6 +215,55 @@ impl Smoke {
     }
 }
 
+/// What the image starts from.
+#[derive(Debug, Args)]
+pub(super) struct BaseArguments {
+    /// What the image starts from: static, none, a file such as ./mine.toml, or Debian packages,
+    /// as debian:bookworm/cc (`distrobuild bases list` shows all)
+    #[arg(long, value_name = "BASE", default_value = "static")]
+    pub(super) base: String,
+    #[cfg(feature = "debian")]
+    #[command(flatten)]
+    pub(super) wanted: Wanted,
+    #[cfg(feature = "debian")]
+    #[command(flatten)]
+    pub(super) archives: Archives,
+}
+
+/// What a base from packages holds.
+#[cfg(feature = "debian")]
+#[derive(Debug, Args)]
+pub(super) struct Wanted {
+    /// Package to add to the base, as libjq1 or libjq1=1.6-2.1 (repeatable)
+    #[arg(long, value_name = "NAME[=VERSION]")]
+    pub(super) package: Vec<String>,
+    /// Architecture of the packages, as arm64 [default: that of the app]
+    #[arg(long, value_name = "ARCH")]
+    pub(super) arch: Option<Architecture>,
+    /// Lock file that names the packages [default: distrobuild.lock, where it is there]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(super) lock: Option<PathBuf>,
+}
+
+/// Where packages come from, and what is trusted.
+#[cfg(feature = "debian")]
+#[derive(Debug, Args)]
+pub(super) struct Archives {
+    /// Mirror of the archive, or of one suite, as bookworm-security=URL
+    /// [default: the system's own apt sources, then deb.debian.org] (repeatable)
+    #[arg(long, value_name = "[SUITE=]URL")]
+    pub(super) mirror: Vec<Mirror>,
+    /// OpenPGP keys that sign the archive [default: Debian's and Ubuntu's, built in]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(super) keyring: Option<PathBuf>,
+    /// Take packages from the cache alone
+    #[arg(long)]
+    pub(super) offline: bool,
+    /// Take an archive's state also after the time until which it is valid
+    #[arg(long)]
+    pub(super) allow_expired: bool,
+}
+
 #[derive(Debug, Args)]
 pub(super) struct Build {
     /// The app: an ELF program, a script, a virtual environment's command, a directory with
@@ -244,19 +298,20 @@ pub(super) struct Build {
     #[arg(long, help_heading = "Output")]
     pub(super) dry_run: bool,
 
-    /// What the image starts from: static, none, or a file such as ./mine.toml
-    #[arg(
-        long,
-        value_name = "BASE",
-        default_value = "static",
-        help_heading = "Content"
-    )]
-    pub(super) base: String,
+    #[command(flatten, next_help_heading = "Base")]
+    pub(super) base: BaseArguments,
+    /// Add the packages that hold libraries which the app needs and the base lacks
+    #[cfg(feature = "debian")]
+    #[arg(long, help_heading = "Base")]
+    pub(super) add_missing: bool,
     #[command(flatten, next_help_heading = "Content")]
     pub(super) search: Search,
     /// Drop debug sections and symbol tables of ELF files
     #[arg(long, help_heading = "Content")]
     pub(super) strip: bool,
+    /// Do not record which packages of the system the files come from; scanners then find none
+    #[arg(long, help_heading = "Content")]
+    pub(super) no_package_records: bool,
     /// Include the files that a run recorded by --trace-out opened
     #[arg(long, value_name = "FILE", help_heading = "Content", conflicts_with = "trace", value_hint = ValueHint::FilePath)]
     pub(super) profile: Option<PathBuf>,
@@ -362,6 +417,8 @@ pub(super) struct Deps {
     #[arg(value_name = "APP", required_unless_present = "rules", value_hint = ValueHint::FilePath)]
     pub(super) app: Option<PathBuf>,
     #[command(flatten)]
+    pub(super) base: BaseArguments,
+    #[command(flatten)]
     pub(super) search: Search,
     /// List the rules for what comes along with a library or a program
     #[arg(long, exclusive = true)]
@@ -388,6 +445,73 @@ pub(super) struct ReportArguments {
     /// Fail with exit code 3 when the image is larger, compressed
     #[arg(long, value_name = "SIZE")]
     pub(super) max_size: Option<Budget>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct BasesArguments {
+    #[command(subcommand)]
+    pub(super) action: Option<BasesAction>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum BasesAction {
+    /// List the bases that there are (the default)
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show the packages of a base, why each is there, and what is left out
+    #[cfg(feature = "debian")]
+    Show {
+        /// The base, as debian:bookworm/cc
+        #[arg(value_name = "BASE")]
+        base: Reference,
+        /// Package to add to it (repeatable)
+        #[arg(long, value_name = "NAME[=VERSION]")]
+        package: Vec<String>,
+        /// Architecture of the packages [default: this machine's]
+        #[arg(long, value_name = "ARCH")]
+        arch: Option<Architecture>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        archives: Archives,
+    },
+    /// Write the packages of bases, as they are today, into a lock file
+    #[cfg(feature = "debian")]
+    Lock {
+        /// The bases, as debian:bookworm/cc
+        #[arg(value_name = "BASE", required = true)]
+        base: Vec<Reference>,
+        /// Package to add to each (repeatable)
+        #[arg(long, value_name = "NAME[=VERSION]")]
+        package: Vec<String>,
+        /// Architecture of the packages [default: this machine's] (repeatable)
+        #[arg(long, value_name = "ARCH")]
+        arch: Vec<Architecture>,
+        /// The lock file; what it holds of other bases stays
+        #[arg(long, value_name = "FILE", default_value = LOCK_FILE, value_hint = ValueHint::FilePath)]
+        lock: PathBuf,
+        #[command(flatten)]
+        archives: Archives,
+    },
+    /// Renew a lock file with the packages of today, and show what changes
+    #[cfg(feature = "debian")]
+    Update {
+        /// The bases to renew [default: all that the lock file has]
+        #[arg(value_name = "BASE")]
+        base: Vec<Reference>,
+        /// The lock file
+        #[arg(long, value_name = "FILE", default_value = LOCK_FILE, value_hint = ValueHint::FilePath)]
+        lock: PathBuf,
+        /// Show what would change, and write nothing
+        #[arg(long)]
+        dry_run: bool,
+        #[command(flatten)]
+        archives: Archives,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 
 use super::args::{Build, Format, Layers, ReportForm, RuntimeName, Search};
+use super::base::Ground;
 use super::terminal::{Terminal, harmless};
 use super::{OVER_BUDGET, Usage, report};
 use crate::app::{Runtime, RuntimeChoice};
@@ -22,10 +23,17 @@ use crate::trace::{Profile, Traced, Tracing};
 pub(super) fn run(arguments: Build, terminal: &Terminal) -> anyhow::Result<ExitCode> {
     let against = report::Against::read(&arguments.against, arguments.platform.as_ref())?;
     let mut builder = builder(&arguments)?;
+    let mut ground = Ground::of(
+        &arguments.base,
+        &builder.app,
+        arguments.platform.as_ref(),
+        terminal,
+    )?;
+    ground.lay_data(&mut builder)?;
     let destination = destination(&arguments, &builder)?;
     destination.name(&arguments.tag).map_err(Usage::of)?;
     let traced = trace(&arguments, &mut builder, &destination, terminal)?;
-    let plan = terminal.timed("plan", || builder.plan())?;
+    let plan = ground.plan(&mut builder, &arguments, terminal)?;
     terminal.plan(&plan);
     if let Some(traced) = &traced {
         terminal.traced(traced, &plan);
@@ -84,10 +92,12 @@ pub(super) fn run(arguments: Build, terminal: &Terminal) -> anyhow::Result<ExitC
 fn builder(arguments: &Build) -> anyhow::Result<Builder> {
     // clap requires APP unless `--completions` was given, which never comes here.
     let app = arguments.app.clone().unwrap_or_default();
-    let mut builder = Builder::new(app, base(&arguments.base)?);
+    // The base follows, when it is known what else is wanted.
+    let mut builder = Builder::new(app, Base::none());
     apply_search(&mut builder, &arguments.search)?;
     builder.platform.clone_from(&arguments.platform);
     builder.strip = arguments.strip;
+    builder.records = !arguments.no_package_records;
     builder.profile = match &arguments.profile {
         Some(file) => Some(Profile::read(file)?),
         None => None,
@@ -157,16 +167,6 @@ fn inside(sysroot: Option<&Path>, directory: &Path) -> Option<PathBuf> {
     let directory = directory.canonicalize().ok()?;
     let inside = directory.strip_prefix(sysroot).ok()?;
     Some(Path::new("/").join(inside))
-}
-
-/// A base by its name, or from a file when the argument is spelled as a path.
-fn base(argument: &str) -> anyhow::Result<Base> {
-    let is_path = argument.contains('/') || argument.ends_with(".toml");
-    Ok(if is_path {
-        Base::load(argument.as_ref())?
-    } else {
-        Base::named(argument).map_err(Usage::of)?
-    })
 }
 
 /// `--entrypoint`: a JSON array of words, or words split at blanks.

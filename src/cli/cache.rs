@@ -18,20 +18,25 @@ pub(super) fn run(arguments: &CacheArguments, terminal: &Terminal) -> anyhow::Re
             let failed = || failed(&cache, "read");
             let summary = cache.summary().with_context(failed)?;
             let made = made::size().with_context(failed)?;
-            terminal.result(&shown(&summary, made))?;
+            let packages = made::packages_size().with_context(failed)?;
+            terminal.result(&shown(&summary, made, packages))?;
         }
         Some(CacheAction::Prune { keep }) => {
             let failed = || failed(&cache, "pruned");
             let layers = cache.prune(keep.bytes()).with_context(failed)?.bytes;
             let left = cache.summary().with_context(failed)?.bytes;
-            let made = made::prune(keep.bytes().saturating_sub(left)).with_context(failed)?;
-            terminal.result(&format!("freed {}\n", human(layers + made)))?;
+            let keep = keep.bytes().saturating_sub(left);
+            let made = made::prune(keep).with_context(failed)?;
+            let keep = keep.saturating_sub(made::size().with_context(failed)?);
+            let packages = made::prune_packages(keep).with_context(failed)?;
+            terminal.result(&format!("freed {}\n", human(layers + made + packages)))?;
         }
         Some(CacheAction::Clear) => {
             let failed = || failed(&cache, "cleared");
             let layers = cache.clear().with_context(failed)?.bytes;
             let made = made::prune(0).with_context(failed)?;
-            terminal.result(&format!("freed {}\n", human(layers + made)))?;
+            let packages = made::prune_packages(0).with_context(failed)?;
+            terminal.result(&format!("freed {}\n", human(layers + made + packages)))?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -49,14 +54,15 @@ pub(super) fn open() -> anyhow::Result<Cache> {
     Ok(Cache::open(directory, Cache::DEFAULT_LIMIT))
 }
 
-fn shown(summary: &CacheSummary, made: u64) -> String {
+fn shown(summary: &CacheSummary, made: u64, packages: u64) -> String {
     format!(
-        "directory  {}\nsize       {} of {} at most\nmembers    {}\nlayers     {}\nmade       {} (Java runtimes, compiled Python)\n",
+        "directory  {}\nsize       {} of {} at most\nmembers    {}\nlayers     {}\nmade       {} (Java runtimes, compiled Python)\npackages   {} (of bases)\n",
         summary.directory.display(),
         human(summary.bytes),
         human(summary.limit),
         summary.members,
         summary.layers,
         human(made),
+        human(packages),
     )
 }

@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::process::ExitCode;
 
 use super::args::Deps;
+use super::base::Ground;
 use super::build::apply_search;
 use super::terminal::Terminal;
 use crate::build::Builder;
@@ -21,6 +22,8 @@ pub(super) fn run(arguments: &Deps, terminal: &Terminal) -> anyhow::Result<ExitC
     let mut builder = Builder::new(app, Base::none());
     builder.scratch = super::made::directory();
     apply_search(&mut builder, &arguments.search)?;
+    let mut ground = Ground::of(&arguments.base, &builder.app, None, terminal)?;
+    ground.lay_packages(&mut builder, terminal)?;
     let resolved = builder.resolve()?;
     match arguments.json {
         true => terminal.document(&deps::json(&resolved.closure, &resolved.companions)?)?,

@@ -12,6 +12,31 @@ pub(super) fn directory() -> Option<PathBuf> {
     Some(Cache::default_directory()?.join("made"))
 }
 
+/// Where packages are kept, as they were downloaded and unpacked.
+#[cfg(feature = "debian")]
+pub(super) fn packages() -> Option<PathBuf> {
+    Some(Cache::default_directory()?.join("packages"))
+}
+
+/// The size in bytes of all packages that are kept.
+pub(super) fn packages_size() -> io::Result<u64> {
+    #[cfg(feature = "debian")]
+    if let Some(directory) = packages() {
+        return crate::debian::Session::cache_size(&directory);
+    }
+    Ok(0)
+}
+
+/// Removes packages until at most `keep` bytes are left; returns the bytes freed.
+pub(super) fn prune_packages(keep: u64) -> io::Result<u64> {
+    #[cfg(feature = "debian")]
+    if let Some(directory) = packages() {
+        return crate::debian::Session::prune_cache(&directory, keep);
+    }
+    let _ = keep;
+    Ok(0)
+}
+
 /// One thing that was made: a file or a directory.
 struct Made {
     path: PathBuf,

@@ -1,6 +1,8 @@
 //! The command line: parses, calls the library, shows.
 
 mod args;
+mod base;
+mod bases;
 mod build;
 mod cache;
 mod deps;
@@ -28,6 +30,7 @@ pub fn main() -> ExitCode {
         Some(Command::Build(build)) => build::run(*build, &terminal),
         Some(Command::Deps(deps)) => deps::run(&deps, &terminal),
         Some(Command::Report(report)) => report::run(&report, &terminal),
+        Some(Command::Bases(bases)) => bases::run(bases, &terminal),
         Some(Command::Cache(cache)) => cache::run(&cache, &terminal),
         None => build::run(arguments.build, &terminal),
     };

@@ -26,7 +26,7 @@ const USUALLY_LEFT_OUT: [&str; 3] = ["/dev", "/proc", "/sys"];
 const LEFT_OUT_SHOWN: usize = 8;
 
 /// A bar appears only when a phase takes longer than this.
-const BAR_AFTER: Duration = Duration::from_secs(1);
+pub(super) const BAR_AFTER: Duration = Duration::from_secs(1);
 
 const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();
@@ -133,7 +133,7 @@ impl Terminal {
         }
     }
 
-    fn fact(&self, name: &str, text: &str) {
+    pub(super) fn fact(&self, name: &str, text: &str) {
         if self.level >= Level::Normal {
             self.say(&format!("{BOLD}{name:<9}{BOLD:#} {}", harmless(text)));
         }
@@ -319,7 +319,7 @@ impl Terminal {
         lock(&self.timings).push((name, took));
     }
 
-    fn wants_bar(&self) -> bool {
+    pub(super) fn wants_bar(&self) -> bool {
         self.level >= Level::Normal && std::io::stderr().is_terminal()
     }
 }
@@ -346,7 +346,11 @@ impl Observer for Terminal {
             && let Some(running) = running.as_mut()
         {
             if running.bar.is_none() && running.start.elapsed() >= BAR_AFTER && running.total > 0 {
-                running.bar = Some(bar(&running.phase, running.total, running.start.elapsed()));
+                running.bar = Some(bar(
+                    &running.phase.to_string(),
+                    running.total,
+                    running.start.elapsed(),
+                ));
             }
             if let Some(bar) = &running.bar {
                 bar.set_position(done.saturating_sub(running.base).min(running.total));
@@ -434,7 +438,7 @@ fn charset() -> Charset {
     }
 }
 
-fn bar(phase: &Phase, total: u64, elapsed: Duration) -> ProgressBar {
+pub(super) fn bar(name: &str, total: u64, elapsed: Duration) -> ProgressBar {
     // The other words take 49 columns; a bar that wraps makes the lines jump.
     let length = columns_of(std::io::stderr())
         .unwrap_or(80)
@@ -472,7 +476,7 @@ fn bar(phase: &Phase, total: u64, elapsed: Duration) -> ProgressBar {
             );
         bar.set_style(style);
     }
-    bar.set_prefix(phase.to_string());
+    bar.set_prefix(name.to_owned());
     bar
 }
 
@@ -494,7 +498,7 @@ fn left(elapsed: Duration, done: u64, all: u64) -> Duration {
 
 /// Locks, also when another thread panicked while it held the lock: what is in it are
 /// only words for the terminal.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner)

@@ -1,7 +1,9 @@
 //! apk's database of installed packages: apk-installed(5) of apk-tools.
 
+use std::path::PathBuf;
+
 use super::needles::Claims;
-use super::{Found, Manager, Needles, Package, Unread, read, text};
+use super::{Found, Manager, Needles, Owner, Package, Unread, read, text};
 use crate::ImagePath;
 use crate::sysroot::Sysroot;
 
@@ -19,7 +21,7 @@ pub(super) fn owners(
     };
     let needles = Needles::new(paths, merged);
     let mut claims = Claims::new(&needles);
-    let mut packages = Vec::<Package>::new();
+    let mut packages = Vec::<(Package, &[u8])>::new();
     let mut spelling = Vec::new();
     for paragraph in Paragraphs(&bytes) {
         let mut package = Package {
@@ -51,13 +53,21 @@ pub(super) fn owners(
                 _ => {}
             }
         }
-        packages.push(package);
+        packages.push((package, paragraph));
     }
     let found = claims.by_package(&needles).into_iter();
     Ok(Some(
         found
-            .filter_map(|(index, paths)| Some((packages.get(index)?.clone(), paths)))
-            .filter(|(package, _)| !package.name.is_empty())
+            .filter_map(|(index, paths)| {
+                let (package, paragraph) = packages.get(index)?;
+                let owner = Owner {
+                    package: package.clone(),
+                    paragraph: (*paragraph).into(),
+                    sums: PathBuf::from(database),
+                };
+                Some((owner, paths))
+            })
+            .filter(|(owner, _)| !owner.package.name.is_empty())
             .collect(),
     ))
 }

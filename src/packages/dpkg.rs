@@ -1,15 +1,15 @@
 //! dpkg's database: dpkg(1) "FILES", deb-control(5), dpkg-divert(1).
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::apk::Paragraphs;
 use super::needles::Claims;
-use super::{Found, Manager, Needles, Package, Unread, is_absent, read, text};
+use super::{Found, Manager, Needles, Owner, Package, Unread, is_absent, read, text};
 use crate::ImagePath;
 use crate::sysroot::Sysroot;
 
@@ -17,10 +17,10 @@ const INFO: &str = "/var/lib/dpkg/info";
 const STATUS: &str = "/var/lib/dpkg/status";
 const DIVERSIONS: &str = "/var/lib/dpkg/diversions";
 /// One status file a package, and its md5sums: so in Google's distroless images.
-const STATUS_DIRECTORY: &str = "/var/lib/dpkg/status.d";
+pub(super) const STATUS_DIRECTORY: &str = "/var/lib/dpkg/status.d";
 
 /// The largest list of files of one package; texlive's have some 10 MB.
-const LIST_LIMIT: u64 = 64 << 20;
+pub(super) const LIST_LIMIT: u64 = 64 << 20;
 
 /// The largest number of diversions that is minded. A system has some ten.
 const DIVERSIONS_LIMIT: usize = 10_000;
@@ -52,7 +52,7 @@ pub(super) fn owners(
         return Ok(None);
     }
     let mut needles = Needles::new(paths, merged);
-    if let Some(diversions) = read(sysroot, Manager::Dpkg, DIVERSIONS)? {
+    if let Some(diversions) = diversions(sysroot)? {
         divert(&mut needles, &diversions);
     }
     let claims = search(sysroot, &lists, &needles)?;
@@ -64,8 +64,13 @@ pub(super) fn owners(
     Ok(Some(with_versions(owned, &status)))
 }
 
+/// The file in which dpkg-divert(1) keeps what was diverted.
+pub(super) fn diversions(sysroot: &dyn Sysroot) -> Result<Option<Vec<u8>>, Unread> {
+    read(sysroot, Manager::Dpkg, DIVERSIONS)
+}
+
 /// The lines of `diversions` come in threes: the path, where it went, and for which package.
-fn divert(needles: &mut Needles<'_>, diversions: &[u8]) {
+pub(super) fn divert(needles: &mut Needles<'_>, diversions: &[u8]) {
     let mut lines = diversions
         .split(|byte| *byte == b'\n')
         .take(3 * DIVERSIONS_LIMIT);
@@ -161,7 +166,7 @@ fn name_of(list: &[u8]) -> &[u8] {
 
 /// Calls `visit` with each line, without its newline. Eight bytes are looked at together:
 /// lists are some ten MB, and a build with nothing to do has but milliseconds.
-fn for_each_line<'a>(text: &'a [u8], mut visit: impl FnMut(&'a [u8])) {
+pub(super) fn for_each_line<'a>(text: &'a [u8], mut visit: impl FnMut(&'a [u8])) {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = 0x8080_8080_8080_8080;
     let mut start = 0;
@@ -194,7 +199,7 @@ fn for_each_line<'a>(text: &'a [u8], mut visit: impl FnMut(&'a [u8])) {
 
 /// Looks the versions of the owning packages up in `status`.
 fn with_versions(owned: BTreeMap<&[u8], Vec<ImagePath>>, status: &[u8]) -> Found {
-    let mut described = BTreeMap::<&[u8], Package>::new();
+    let mut described = BTreeMap::<&[u8], (Package, &[u8])>::new();
     let wanted: std::collections::BTreeSet<&[u8]> = owned.keys().map(|l| name_of(l)).collect();
     for paragraph in Paragraphs(status) {
         let Some(name) = paragraph.strip_prefix(b"Package: ") else {
@@ -214,23 +219,32 @@ fn with_versions(owned: BTreeMap<&[u8], Vec<ImagePath>>, status: &[u8]) -> Found
             .or_else(|| owned.get_key_value(name))
             .map(|(key, _)| *key);
         if let Some(key) = key {
-            described.insert(key, package);
+            described.insert(key, (package, paragraph));
         }
     }
     owned
         .into_iter()
         .map(|(list, paths)| {
-            let package = described.remove(list).unwrap_or_else(|| Package {
-                name: text(name_of(list)),
-                version: String::new(),
-                architecture: list
-                    .splitn(2, |byte| *byte == b':')
-                    .nth(1)
-                    .map(text)
-                    .unwrap_or_default(),
-                manager: Manager::Dpkg,
+            let (package, paragraph) = described.remove(list).unwrap_or_else(|| {
+                let package = Package {
+                    name: text(name_of(list)),
+                    version: String::new(),
+                    architecture: list
+                        .splitn(2, |byte| *byte == b':')
+                        .nth(1)
+                        .map(text)
+                        .unwrap_or_default(),
+                    manager: Manager::Dpkg,
+                };
+                (package, &[])
             });
-            (package, paths)
+            let sums = [INFO.as_bytes(), b"/", list, b".md5sums"].concat();
+            let owner = Owner {
+                package,
+                paragraph: paragraph.into(),
+                sums: PathBuf::from(OsString::from_vec(sums)),
+            };
+            (owner, paths)
         })
         .collect()
 }
@@ -268,12 +282,26 @@ pub(super) fn owners_of_distroless(
     let mut packages = BTreeMap::new();
     for name in names.iter().filter_map(|name| name.to_str()) {
         let file = format!("{STATUS_DIRECTORY}/{name}");
+        let of = name.strip_suffix(".md5sums").unwrap_or(name);
+        // The record itself, and a copyright file that another package's list may have.
+        for own in [&file, &format!("/usr/share/doc/{of}/copyright")] {
+            for needle in needles.named(own.as_bytes()) {
+                claims.add(needle, &of);
+            }
+        }
         let Some(bytes) = read(sysroot, Manager::Dpkg, &file)? else {
             continue;
         };
         let Some(package) = name.strip_suffix(".md5sums") else {
-            if let Some(package) = control(&bytes) {
-                packages.insert(name, package);
+            // Further paragraphs are of the same package for other architectures.
+            let paragraph = Paragraphs(&bytes).next().unwrap_or_default();
+            if let Some(package) = control(paragraph) {
+                let owner = Owner {
+                    package,
+                    paragraph: paragraph.into(),
+                    sums: PathBuf::from(format!("{file}.md5sums")),
+                };
+                packages.insert(name, owner);
             }
             continue;
         };

@@ -8,6 +8,7 @@ mod apk;
 mod captured;
 mod dpkg;
 mod needles;
+mod record;
 mod rpm;
 
 #[cfg(test)]
@@ -15,7 +16,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -23,6 +24,7 @@ use crate::ImagePath;
 use crate::sysroot::Sysroot;
 pub use captured::Captured;
 use needles::Needles;
+pub use record::{Record, Taken, records};
 
 /// No database file beyond this many bytes is read: a distribution's largest are some 300 MB.
 const DATABASE_LIMIT: u64 = 1 << 30;
@@ -84,7 +86,7 @@ impl fmt::Display for Unread {
 /// Who owns which file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Owners {
-    packages: Vec<Package>,
+    packages: Vec<Owner>,
     owners: BTreeMap<ImagePath, usize>,
     databases: Vec<Manager>,
     unread: Vec<Unread>,
@@ -93,7 +95,8 @@ pub struct Owners {
 impl Owners {
     /// The package that owns `path`.
     pub fn of(&self, path: &ImagePath) -> Option<&Package> {
-        self.packages.get(*self.owners.get(path)?)
+        let owner = self.packages.get(*self.owners.get(path)?)?;
+        Some(&owner.package)
     }
 
     /// The databases that were read. Without any, who owns a file is unknown.
@@ -113,9 +116,9 @@ impl Owners {
                 if !self.databases.contains(&manager) {
                     self.databases.push(manager);
                 }
-                for (package, paths) in found {
+                for (owner, paths) in found {
                     let index = self.packages.len();
-                    self.packages.push(package);
+                    self.packages.push(owner);
                     for path in paths {
                         self.owners.entry(path).or_insert(index);
                     }
@@ -126,8 +129,18 @@ impl Owners {
     }
 }
 
+/// A package that owns a file, and what its database says of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Owner {
+    package: Package,
+    /// Its paragraph in the database; empty where that has none.
+    paragraph: Box<[u8]>,
+    /// Where its database has the sums of its files.
+    sums: PathBuf,
+}
+
 /// Packages with those of the wanted files that they own.
-type Found = Vec<(Package, Vec<ImagePath>)>;
+type Found = Vec<(Owner, Vec<ImagePath>)>;
 
 /// Looks up who owns `paths`, which are canonical in `sysroot` (links followed).
 ///

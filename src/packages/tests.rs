@@ -137,6 +137,28 @@ fn the_status_directory_of_distroless_images_is_read() {
     assert_eq!(owner(&image, "/usr/share/zoneinfo/GMT"), "nobody");
 }
 
+#[test]
+fn a_record_in_an_image_belongs_to_the_package_that_it_tells_of() {
+    let files: [(&str, &[u8]); 3] = [
+        (
+            "/var/lib/dpkg/status.d/libgcc-s1",
+            b"Package: libgcc-s1\nVersion: 12\nArchitecture: amd64\n\n\
+              Package: libgcc-s1\nVersion: 12\nArchitecture: i386\n",
+        ),
+        ("/var/lib/dpkg/status.d/libgcc-s1.md5sums", b""),
+        ("/var/lib/dpkg/status.d/gone.md5sums", b""),
+    ];
+    let image = system(&files, &[]);
+    for (name, _) in &files[..2] {
+        assert_eq!(owner(&image, name), "dpkg libgcc-s1 12 amd64");
+    }
+    // Its own list does not have it: on its system it was another package's, behind a link.
+    let copyright = "/usr/share/doc/libgcc-s1/copyright";
+    assert_eq!(owner(&image, copyright), "dpkg libgcc-s1 12 amd64");
+    assert_eq!(owner(&image, files[2].0), "nobody");
+    assert_eq!(owner(&image, "/usr/share/doc/gone/copyright"), "nobody");
+}
+
 const APK: &[u8] =
     b"C:Q1abc=\nP:musl\nV:1.2.5-r1\nA:x86_64\nF:lib\nR:ld-musl-x86_64.so.1\na:0:0:755\n\
 R:libc.musl-x86_64.so.1\nF:\nR:top\n\nP:zlib\nV:1.3-r0\nA:x86_64\nF:usr/lib\nR:libz.so.1\n\n";

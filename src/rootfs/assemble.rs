@@ -370,6 +370,14 @@ impl<'a> Tree<'a> {
                 path: from.clone(),
                 source,
             })?;
+        // It is there, and stays as the base has it.
+        if self
+            .input
+            .base
+            .holds(&at, &EntryKind::File(content.clone()))
+        {
+            return Ok(());
+        }
         let moved = matches!(self.placement, Placement::Moved { .. })
             && self.placement.image_path(source).as_ref() == Some(&at);
         let mode = self.usable_mode(&from, found, moved);

@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use document::Document;
 use plan::Plan;
 
-use super::Rootfs;
+use super::{EntryKind, Rootfs};
+use crate::ImagePath;
 
 /// The embedded bases and the data files that they name.
 const EMBEDDED: &[(&str, &str)] = &[("static", include_str!("../../bases/static.toml"))];
@@ -34,6 +35,7 @@ pub struct Base {
     /// What it sets in the image's config.
     pub config: BaseConfig,
     rootfs: Rootfs,
+    is_system: bool,
 }
 
 /// What a base sets in the image's config.
@@ -112,7 +114,32 @@ impl Base {
                 )],
             },
             rootfs: Rootfs::new(),
+            is_system: false,
         }
+    }
+
+    /// A base that is a whole system: the app's libraries and its runtime come from `rootfs`,
+    /// and nothing of this machine's own system does. All entries must be of
+    /// [`Origin::Base`](super::Origin::Base), and any files of this machine that they name must
+    /// stay until the image is written.
+    pub fn of_system(
+        name: impl Into<String>,
+        description: impl Into<String>,
+        config: BaseConfig,
+        rootfs: Rootfs,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            description: description.into(),
+            config,
+            rootfs,
+            is_system: true,
+        }
+    }
+
+    /// Whether it is a system of its own, in which everything is looked up.
+    pub fn is_system(&self) -> bool {
+        self.is_system
     }
 
     /// Reads the base in the file at `path`.
@@ -123,6 +150,13 @@ impl Base {
         let document = load(path)?;
         let directory = path.parent().unwrap_or(Path::new("")).to_path_buf();
         Plan::of(&Place::Directory(directory).chain(document)?).build()
+    }
+
+    /// Reads the base that `text`, embedded from `file`, describes.
+    #[cfg(feature = "debian")]
+    pub(crate) fn parse(file: &Path, text: &str) -> Result<Self, BaseError> {
+        let document = Document::parse(file, text)?;
+        Plan::of(&Place::Embedded.chain(document)?).build()
     }
 
     /// The bases that [`Base::named`] knows.
@@ -140,6 +174,26 @@ impl Base {
                 description: none.description,
             }])
             .collect()
+    }
+
+    /// Whether it is a system that has the very same thing at `path`, so that nothing has to be
+    /// added: of a file, a name or a link that leads to the same content.
+    pub(crate) fn holds(&self, path: &ImagePath, kind: &EntryKind) -> bool {
+        if !self.is_system {
+            return false;
+        }
+        let EntryKind::File(content) = kind else {
+            return self
+                .rootfs
+                .get(path)
+                .is_some_and(|known| known.kind == *kind);
+        };
+        let file = self.rootfs.follow(path.as_path());
+        let mut known = file.and_then(|file| self.rootfs.get(&file));
+        if let Some(EntryKind::HardLink(first)) = known.map(|known| &known.kind) {
+            known = self.rootfs.get(first);
+        }
+        matches!(known.map(|known| &known.kind), Some(EntryKind::File(it)) if it.is_same(content))
     }
 
     /// Its files, all of [`Origin::Base`](super::Origin::Base).

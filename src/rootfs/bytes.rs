@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 use std::sync::Arc;
 
 /// The bytes of a file that is in memory. All clones share them: an app of Python brings some
@@ -16,6 +16,16 @@ enum Held {
     Static(&'static [u8]),
     /// Made by a build. The vector is kept as it was made: to make it a slice would copy it.
     Shared(Arc<Vec<u8>>),
+    /// A part of those, which lies within them.
+    Part(Arc<Vec<u8>>, Range<usize>),
+}
+
+impl Bytes {
+    /// The bytes in `range` of `whole`, which all its parts share; `None` when it has fewer.
+    pub fn part(whole: &Arc<Vec<u8>>, range: Range<usize>) -> Option<Self> {
+        whole.get(range.clone())?;
+        Some(Self(Held::Part(Arc::clone(whole), range)))
+    }
 }
 
 impl Deref for Bytes {
@@ -25,6 +35,7 @@ impl Deref for Bytes {
         match &self.0 {
             Held::Static(bytes) => bytes,
             Held::Shared(bytes) => bytes,
+            Held::Part(whole, range) => whole.get(range.clone()).unwrap_or_default(),
         }
     }
 }
@@ -83,5 +94,13 @@ mod tests {
         assert_eq!(bytes.clone().as_ptr(), place);
         assert_eq!(bytes, Bytes::from(vec![7; 1000]));
         assert_ne!(bytes, Bytes::from(b"7"));
+    }
+
+    #[test]
+    fn parts_share_the_whole_and_never_reach_beyond_it() {
+        let whole = Arc::new(b"abcdef".to_vec());
+        let part = Bytes::part(&whole, 2..4).map(|part| (part.as_ptr(), part.to_vec()));
+        assert_eq!(part, Some((whole[2..].as_ptr(), b"cd".to_vec())));
+        assert_eq!(Bytes::part(&whole, 5..7), None);
     }
 }

@@ -16,6 +16,8 @@ pub(crate) use assemble::{is_system, moved_directory, same_bytes};
 pub use base::{Base, BaseConfig, BaseError, BaseSummary};
 pub use bytes::Bytes;
 pub use include::{Include, IncludeError, Included};
+#[cfg(feature = "debian")]
+pub(crate) use tree::relative;
 pub use tree::{Conflict, Rootfs, View};
 
 use crate::ImagePath;

@@ -1,7 +1,9 @@
 //! The ordered tree itself.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::ops::Bound;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 
 use super::{Content, Entry, EntryKind, Origin};
@@ -107,6 +109,32 @@ impl Rootfs {
     /// All entries, sorted by path: a directory before what is in it.
     pub fn iter(&self) -> impl Iterator<Item = (&ImagePath, &Entry)> {
         self.entries.iter()
+    }
+
+    /// The names of what is in `directory`, in the order of their bytes. The cost is that of the
+    /// names, not of all that lies below them.
+    pub fn names(&self, directory: &ImagePath) -> impl Iterator<Item = &OsStr> {
+        let prefix = match directory.is_root() {
+            true => b"/".to_vec(),
+            false => [directory.as_bytes(), b"/"].concat(),
+        };
+        // No name sorts before this one.
+        let mut from = directory.join("\u{1}").ok().map(Bound::Included);
+        std::iter::from_fn(move || {
+            loop {
+                let bounds = (from.take()?, Bound::Unbounded);
+                let (path, _) = self.entries.range(bounds).next()?;
+                let name = path.as_bytes().strip_prefix(prefix.as_slice())?;
+                let Some(slash) = name.iter().position(|byte| *byte == b'/') else {
+                    from = Some(Bound::Excluded(path.clone()));
+                    return Some(OsStr::from_bytes(name));
+                };
+                // Below a name that was given: what is not sorts from the byte behind the slash.
+                let mut past = OsString::from_vec(name.get(..slash)?.to_vec());
+                past.push("0");
+                from = directory.join(past).ok().map(Bound::Included);
+            }
+        })
     }
 
     /// The number of entries.
@@ -376,7 +404,7 @@ fn same_kind(a: &EntryKind, b: &EntryKind) -> bool {
 }
 
 /// The relative spelling of `to` for a link at `link`.
-pub(super) fn relative(link: &ImagePath, to: &ImagePath) -> PathBuf {
+pub(crate) fn relative(link: &ImagePath, to: &ImagePath) -> PathBuf {
     let directory = link.parent().unwrap_or_else(ImagePath::root);
     let shared = directory
         .as_path()
@@ -552,6 +580,26 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn the_names_in_a_directory_are_those_of_the_entries_right_below_it(
+            paths in prop::collection::vec("(/[ab0.-]{1,2}){1,3}", 0..40)
+        ) {
+            let mut tree = Rootfs::new();
+            for text in paths.iter().filter_map(|text| ImagePath::new(text).ok()) {
+                let _ = tree.insert(text, Entry::directory(0o755, Origin::Base));
+            }
+            let directories: Vec<ImagePath> = tree.iter().map(|(path, _)| path.clone()).collect();
+            for directory in directories.iter().chain([&ImagePath::root()]) {
+                let expected: Vec<&OsStr> = tree
+                    .iter()
+                    .filter(|(path, _)| path.parent().as_ref() == Some(directory))
+                    .filter_map(|(path, _)| path.file_name())
+                    .collect();
+                let names: Vec<&OsStr> = tree.names(directory).collect();
+                prop_assert_eq!(names, expected);
+            }
+        }
+
         #[test]
         fn every_entry_has_its_parents_in_the_same_layer_or_a_lower_one(
             entries in prop::collection::vec(entry(), 0..40)

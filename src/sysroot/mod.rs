@@ -1,11 +1,13 @@
 //! The file system that the loader of the app would see.
 //!
 //! Every look-up of the resolver goes through a [`Sysroot`]: the running system,
-//! a directory that stands for another system (`--sysroot`), or an assembled
-//! [`Rootfs`](crate::Rootfs) in which the closure is resolved once more to prove
-//! that it is complete. Symbolic links are followed inside it, never outside.
+//! a directory that stands for another system (`--sysroot`), a base that is a whole system,
+//! or an assembled [`Rootfs`](crate::Rootfs) in which the closure is resolved once more to
+//! prove that it is complete. Symbolic links are followed inside it, never outside.
 
+mod beside;
 mod directory;
+mod held;
 mod overlay;
 mod rootfs;
 #[cfg(test)]
@@ -18,7 +20,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use beside::{Beside, Window};
+pub(crate) use beside::{is_a_systems_own, own_directory};
 pub use directory::Directory;
+#[cfg(feature = "debian")]
+pub(crate) use directory::{facts_of, identity_of};
+pub use held::Held;
 pub use overlay::Overlay;
 pub use rootfs::Assembled;
 pub use trace::{Trace, TraceError, Tracer, trace};

@@ -1,6 +1,6 @@
 //! An assembled root file system as the loader in a container would see it.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -64,12 +64,12 @@ impl Sysroot for Assembled<'_> {
         if !matches!(walked.node, Node::Directory { .. }) {
             return Err(io::Error::from(io::ErrorKind::NotADirectory));
         }
-        Ok(self
-            .0
-            .iter()
-            .filter(|(entry, _)| entry.parent().as_ref() == Some(&walked.target))
-            .filter_map(|(entry, _)| Some(entry.file_name()?.to_os_string()))
-            .collect())
+        let names = self.0.names(&walked.target);
+        Ok(names.map(OsStr::to_os_string).collect())
+    }
+
+    fn is_directory(&self, path: &Path) -> bool {
+        trace(self, path).is_ok_and(|walked| matches!(walked.node, Node::Directory { .. }))
     }
 }
 

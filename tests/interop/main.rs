@@ -8,6 +8,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod architectures;
+mod archive;
+mod bases;
 mod compression;
 mod container;
 mod exchange;
@@ -18,6 +20,7 @@ mod java;
 mod kept;
 mod loaders;
 mod node;
+mod packages;
 mod plugins;
 mod programs;
 mod python;

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use zip::result::ZipError;
 
 use super::class;
+use crate::app::bases;
+use crate::app::hosted::Runtime;
 
 /// Why an app of Java cannot be made into an image. Every message names the file and says what
 /// to do.
@@ -149,6 +151,34 @@ pub enum JavaError {
         /// Where it was looked for.
         searched: String,
     },
+    /// Compiled for a newer Java than that of the system that everything is taken from.
+    #[error(
+        "{}: needs Java {} (class file version {major}), and {ground} has {version}: take another base{}",
+        .path.display(), class::feature(*.major), such_as(class::feature(*.major))
+    )]
+    TooNewForGround {
+        /// The main class.
+        path: PathBuf,
+        /// Its class-file version.
+        major: u16,
+        /// The other system.
+        ground: String,
+        /// The version of its runtime.
+        version: String,
+    },
+    /// The system that everything is taken from has no runtime.
+    #[error(
+        "{}: needs Java, and {ground} has no runtime ({searched}); take a base that has one, such as \
+         `--base {}`", .path.display(), bases::with(Runtime::Java)
+    )]
+    NotOnGround {
+        /// The app.
+        path: PathBuf,
+        /// The other system.
+        ground: String,
+        /// Where it was looked for.
+        searched: String,
+    },
     /// `JAVA_HOME` leads to no runtime.
     #[error(
         "JAVA_HOME is {}, where no Java runtime is: {what}; set it to the directory that holds \
@@ -191,6 +221,16 @@ fn name_main_class(path: &std::path::Path, candidates: &[String]) -> String {
                 format!(" (or {})", rest.join(", "))
             }
         ),
+    }
+}
+
+/// The base with the least Java that is new enough.
+fn such_as(feature: u16) -> String {
+    let base = (feature..=feature.saturating_add(4))
+        .find_map(|feature| bases::with_version(Runtime::Java, &feature.to_string()));
+    match base {
+        Some(base) => format!(", such as `--base {base}`"),
+        None => format!(" with Java {feature} or newer"),
     }
 }
 

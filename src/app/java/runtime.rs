@@ -44,9 +44,16 @@ pub(super) fn find(scene: &Scene<'_>, app: &Path) -> Result<Jre, JavaError> {
     installed(scene)
         .into_iter()
         .next()
-        .ok_or_else(|| JavaError::NoRuntime {
-            path: app.to_path_buf(),
-            searched: searched(scene),
+        .ok_or_else(|| match scene.ground {
+            Some(ground) => JavaError::NotOnGround {
+                path: app.to_path_buf(),
+                ground: ground.name.to_owned(),
+                searched: searched(scene),
+            },
+            None => JavaError::NoRuntime {
+                path: app.to_path_buf(),
+                searched: searched(scene),
+            },
         })
 }
 
@@ -110,10 +117,10 @@ fn by_path(scene: &Scene<'_>) -> Option<Jre> {
     };
     let in_image = || {
         let mut candidates = scene.search.iter().map(|directory| directory.join("java"));
-        candidates.find(|java| scene.sysroot.is_file(java))
+        candidates.find(|java| scene.sysroot.is_file(java) && scene.may_run(java))
     };
     let java = java.or_else(in_image)?;
-    let how = format!("`java` on PATH is {}", java.display());
+    let how = format!("`java` on PATH is {}", scene.display(&java).display());
     let target = trace(scene.sysroot, &java).ok()?.target;
     if let Some(home) = target.parent().and_then(|bin| bin.parent())
         && let Some(jre) = at(scene, home.as_path(), how.clone())
@@ -160,7 +167,7 @@ fn assignment(name: &str, value: &OsStr) -> std::ffi::OsString {
 /// The runtime in the directory `home`, if one is there.
 fn at(scene: &Scene<'_>, home: &Path, found: String) -> Option<Jre> {
     let home = trace(scene.sysroot, home).ok()?;
-    if !matches!(home.node, Node::Directory { .. }) {
+    if !matches!(home.node, Node::Directory { .. }) || !scene.may_run(home.target.as_path()) {
         return None;
     }
     let home = home.target;

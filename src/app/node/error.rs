@@ -4,6 +4,9 @@ use std::fmt::Write as _;
 use std::io;
 use std::path::PathBuf;
 
+use crate::app::bases;
+use crate::app::hosted::Runtime;
+
 /// How many of several wrong things a message names.
 const NAMED: usize = 4;
 
@@ -206,6 +209,19 @@ pub enum NodeError {
     NoInterpreter {
         /// The app.
         app: PathBuf,
+        /// The directories that were searched.
+        searched: Vec<PathBuf>,
+    },
+    /// The system that everything is taken from has no Node.js.
+    #[error(
+        "{}: needs Node.js, and {ground} has no `node` in {}; take a base that has one, such as \
+         `--base {}`", .app.display(), directories(.searched), bases::with(Runtime::Node)
+    )]
+    NotOnGround {
+        /// The app.
+        app: PathBuf,
+        /// The other system.
+        ground: String,
         /// The directories that were searched.
         searched: Vec<PathBuf>,
     },

@@ -167,10 +167,11 @@ impl Image<'_, '_, '_> {
             launch.why
         ));
         self.decisions.push(format!(
-            "Node.js is {} at {} ({}); another one first in PATH is taken instead",
+            "Node.js is {} at {} ({}); {}",
             interpreter.version,
             file.display(),
-            interpreter.how
+            interpreter.how,
+            interpreter.otherwise
         ));
         if !launch.env.iter().any(|(name, _)| name == "NODE_ENV") {
             let text = "NODE_ENV is production; `--env NODE_ENV=VALUE` sets another";
@@ -427,9 +428,8 @@ impl Image<'_, '_, '_> {
             && interpreter.version.is_in(range) == Some(false)
         {
             self.notices.push(format!(
-                "package.json wants Node.js {range} (`engines`), and the one found is {}; another one first \
-                 in PATH is taken instead",
-                interpreter.version
+                "package.json wants Node.js {range} (`engines`), and the one found is {}; {}",
+                interpreter.version, interpreter.otherwise
             ));
         }
         if !self.unbuilt.is_empty() {

@@ -40,6 +40,8 @@ pub(super) struct Interpreter {
     pub(super) beside: BTreeSet<PathBuf>,
     /// How it was found, for people.
     pub(super) how: String,
+    /// How another one is taken instead, for people.
+    pub(super) otherwise: &'static str,
 }
 
 impl Interpreter {
@@ -74,7 +76,7 @@ pub(super) fn find(
     );
     let mut failure = None;
     for candidate in candidates {
-        if !is_program(disk, &candidate) {
+        if !is_program(disk, &candidate) || !scene.may_run(&candidate) {
             continue;
         }
         match examine(scene, disk, &candidate, directory) {
@@ -91,9 +93,17 @@ pub(super) fn find(
             Err(error) => return Err(error),
         }
     }
-    Err(failure.unwrap_or_else(|| NodeError::NoInterpreter {
-        app: disk.shown(app.as_path()),
-        searched: searched.iter().map(|path| disk.shown(path)).collect(),
+    Err(failure.unwrap_or_else(|| {
+        let searched = searched.iter().map(|path| disk.shown(path)).collect();
+        let app = disk.shown(app.as_path());
+        match scene.ground {
+            Some(ground) => NodeError::NotOnGround {
+                app,
+                ground: ground.name.to_owned(),
+                searched,
+            },
+            None => NodeError::NoInterpreter { app, searched },
+        }
     }))
 }
 
@@ -175,11 +185,15 @@ fn real(
     let beside = beside.collect();
     let mut found = placed(path, &file, &object, version);
     found.beside = beside;
-    found.how = match (shim, scene.host) {
-        (Some(shim), _) => format!("which {} starts", disk.shown(shim).display()),
-        (None, Some(_)) => "the first on PATH".to_owned(),
-        (None, None) => "of the sysroot".to_owned(),
+    found.how = match (shim, scene.host, scene.ground) {
+        (Some(shim), ..) => format!("which {} starts", disk.shown(shim).display()),
+        (None, Some(_), _) => "the first on PATH".to_owned(),
+        (None, None, Some(ground)) => format!("of {}", ground.name),
+        (None, None, None) => "of the sysroot".to_owned(),
     };
+    if scene.ground.is_some() {
+        found.otherwise = "another base has another one";
+    }
     Ok(Some(found))
 }
 
@@ -203,6 +217,7 @@ fn placed(path: &Path, file: &ImagePath, object: &Object, version: Version) -> I
         library_path,
         beside: BTreeSet::new(),
         how: String::new(),
+        otherwise: "another one first in PATH is taken instead",
     }
 }
 

@@ -101,6 +101,7 @@ impl System {
             runtime: self.runtime,
             shell: false,
             host,
+            ground: None,
         };
         recognise(&scene, Path::new(path))
     }

@@ -115,12 +115,8 @@ struct Source {
 impl Maker<'_> {
     /// Takes what needs no compiler.
     fn convert(&self, modules: &[Module]) -> Vec<Made> {
-        let threads = match self.scene.host {
-            Some(host) => host.threads,
-            None => std::thread::available_parallelism().map_or(1, usize::from),
-        };
         spread(
-            threads,
+            self.scene.threads(),
             modules,
             || (),
             |(), module| {

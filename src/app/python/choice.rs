@@ -11,7 +11,7 @@ use super::interpreter::Interpreter;
 use super::pyenv;
 use super::shebang::{Asked, Shebang};
 use crate::ImagePath;
-use crate::app::hosted::Scene;
+use crate::app::hosted::{Ground, Scene};
 use crate::sysroot::Node;
 
 /// The name that is looked for when nothing names an interpreter.
@@ -102,6 +102,9 @@ impl Question<'_> {
     }
 
     fn within(&self, environment: Environment, why: String) -> Result<Choice, PythonError> {
+        if let Some(ground) = self.scene.ground {
+            return self.within_other(ground, environment, &why);
+        }
         let base = environment.base(self.files)?;
         let mut interpreter = Interpreter::at(self.files, &self.shown_app(), &base)?;
         let made = environment.configuration.release();
@@ -115,20 +118,79 @@ impl Question<'_> {
         }
         let hint = environment.configuration.version.as_deref();
         interpreter.complete_version(self.files, hint);
-        let space = if why.is_empty() { "" } else { " " };
         Ok(Choice {
-            whence: format!(
-                "of the virtual environment {}{space}{why}",
-                environment.found.display()
-            ),
+            whence: format!("of {}", named(&environment, &why)),
             interpreter,
             environment: Some(environment),
+        })
+    }
+
+    /// The interpreter of another system for an environment that may have been made on this
+    /// machine: that of the same version, whose packages it finds.
+    fn within_other(
+        &self,
+        ground: Ground<'_>,
+        environment: Environment,
+        why: &str,
+    ) -> Result<Choice, PythonError> {
+        let own = environment.base(self.files).ok();
+        let own = own.filter(|program| self.scene.may_run(program.as_path()));
+        let made = environment.release(self.files);
+        let mut names: Vec<String> = Vec::new();
+        names.extend(made.map(|(major, minor)| format!("python{major}.{minor}")));
+        names.extend([DEFAULT, "python"].map(str::to_owned));
+        let installed = names
+            .iter()
+            .flat_map(|name| self.scene.search.iter().map(move |it| it.join(name)))
+            .filter(|program| self.runs(program))
+            .filter_map(|program| Some(self.files.file(program)?.0));
+        let mut others: Option<Interpreter> = None;
+        let mut failure = None;
+        for program in own.clone().into_iter().chain(installed) {
+            let mut interpreter = match Interpreter::at(self.files, &self.shown_app(), &program) {
+                Ok(interpreter) => interpreter,
+                Err(error) => {
+                    failure.get_or_insert(error);
+                    continue;
+                }
+            };
+            if made.is_some_and(|made| made != interpreter.version) {
+                others.get_or_insert(interpreter);
+                continue;
+            }
+            // What the environment says is of the interpreter that it was made by.
+            let hint = environment.configuration.version.as_deref();
+            let hint = hint.filter(|_| own.as_ref() == Some(&program));
+            interpreter.complete_version(self.files, hint);
+            return Ok(Choice {
+                whence: format!("of {}, for {}", ground.name, named(&environment, why)),
+                interpreter,
+                environment: Some(environment),
+            });
+        }
+        Err(match (others, made, failure) {
+            (Some(other), Some((major, minor)), _) => PythonError::OtherVersion {
+                environment: environment.found,
+                made: format!("{major}.{minor}"),
+                ground: ground.name.to_owned(),
+                found: format!("{}.{}", other.version.0, other.version.1),
+            },
+            (_, _, Some(failure)) => failure,
+            _ => self.missing(format!(
+                "no {} in {}",
+                names.join(" or "),
+                self.shown_list(self.scene.search)
+            )),
         })
     }
 
     /// The program outside of any environment, and where it was found.
     fn program(&self) -> Result<(PathBuf, String), PythonError> {
         let name = match self.asked() {
+            // One of this machine: another system has it under its name, if it has it.
+            Some(Asked::Path(path)) if self.scene.ground.is_some() && !self.scene.may_run(path) => {
+                path.file_name().map_or(DEFAULT, text)
+            }
             Some(Asked::Path(path)) => {
                 let shown = self.shown(path);
                 if !self.files.is_file(path) {
@@ -143,12 +205,12 @@ impl Question<'_> {
                 };
                 return Ok((path, format!("of its `#!` line ({shown})")));
             }
-            Some(Asked::Beside(name)) => {
+            Some(Asked::Beside(name)) if self.scene.ground.is_none() => {
                 let path = self.app.with_file_name(name);
                 let shown = self.shown(&path);
                 return Ok((path, format!("beside it ({shown})")));
             }
-            Some(Asked::Name(name)) => name.as_str(),
+            Some(Asked::Name(name) | Asked::Beside(name)) => name.as_str(),
             None => DEFAULT,
         };
         let mut directories = self.host_path();
@@ -174,11 +236,10 @@ impl Question<'_> {
             }
         }
         self.refuse_two(Path::new(name))?;
-        let searched: Vec<String> = directories.iter().map(|path| self.shown(path)).collect();
         Err(self.missing(format!(
             "no {} in {}",
             names.join(" or "),
-            searched.join(":")
+            self.shown_list(&directories)
         )))
     }
 
@@ -216,6 +277,7 @@ impl Question<'_> {
     fn runs(&self, path: &Path) -> bool {
         crate::sysroot::trace(self.files.sysroot(), path)
             .is_ok_and(|walked| matches!(walked.node, Node::File(facts) if facts.mode & 0o111 != 0))
+            && self.scene.may_run(path)
     }
 
     fn host_path(&self) -> Vec<PathBuf> {
@@ -231,10 +293,20 @@ impl Question<'_> {
     }
 
     fn missing(&self, sought: String) -> PythonError {
-        PythonError::InterpreterMissing {
-            app: self.shown_app(),
-            sought,
+        let app = self.shown_app();
+        match self.scene.ground {
+            Some(ground) => PythonError::NotOnGround {
+                app,
+                ground: ground.name.to_owned(),
+                sought,
+            },
+            None => PythonError::InterpreterMissing { app, sought },
         }
+    }
+
+    fn shown_list(&self, directories: &[PathBuf]) -> String {
+        let shown: Vec<String> = directories.iter().map(|path| self.shown(path)).collect();
+        shown.join(":")
     }
 
     fn shown(&self, path: &Path) -> String {
@@ -254,6 +326,13 @@ enum Shim {
     For(PathBuf),
     /// pyenv has no version chosen that has the program.
     Unset,
+}
+
+/// The environment and why it is the one, for people.
+fn named(environment: &Environment, why: &str) -> String {
+    let space = if why.is_empty() { "" } else { " " };
+    let found = environment.found.display();
+    format!("the virtual environment {found}{space}{why}")
 }
 
 fn unset(shim: &str) -> String {

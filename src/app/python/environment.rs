@@ -100,6 +100,21 @@ impl Environment {
         Ok(None)
     }
 
+    /// Major and minor version of the Python that it was made for: what its `pyvenv.cfg` says, or
+    /// the directory of its packages shows.
+    pub(super) fn release(&self, files: &Files<'_>) -> Option<(u32, u32)> {
+        let by_directory = || {
+            let lib = files.directory(self.root.as_path().join("lib"))?;
+            let names = files.names(&lib);
+            names.keys().find_map(|name| {
+                let (major, minor) = text(name).strip_prefix("python")?.split_once('.')?;
+                let minor = minor.trim_end_matches('t');
+                Some((major.parse().ok()?, minor.parse().ok()?))
+            })
+        };
+        self.configuration.release().or_else(by_directory)
+    }
+
     /// Names under which the interpreter may stand in the environment and in `home`.
     fn interpreter_names(&self) -> Vec<String> {
         let mut names: Vec<String> = Vec::new();

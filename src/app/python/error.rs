@@ -4,6 +4,9 @@ use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
 
+use crate::app::bases;
+use crate::app::hosted::Runtime;
+
 /// Why an app of Python cannot be made into an image. Every message names the file and says what
 /// to do.
 ///
@@ -51,6 +54,37 @@ pub enum PythonError {
         app: PathBuf,
         /// What was looked for, and where.
         sought: String,
+    },
+    /// The system that everything is taken from has no interpreter for it.
+    #[error(
+        "{}: needs Python, and {ground} has none for it: {sought}; take a base that has one, such as \
+         `--base {}`", .app.display(), bases::with(Runtime::Python)
+    )]
+    NotOnGround {
+        /// The app.
+        app: PathBuf,
+        /// The other system.
+        ground: String,
+        /// What was looked for, and where.
+        sought: String,
+    },
+    /// A virtual environment was made by another Python than the system has that everything is
+    /// taken from.
+    #[error(
+        "{}: this virtual environment was made by Python {made}, and {ground} has {found}, which does \
+         not find its packages: make it anew with Python {found} (`python{found} -m venv --clear {0}`, \
+         and install the packages again), or take another base{}",
+        .environment.display(), such_as(.made)
+    )]
+    OtherVersion {
+        /// The environment.
+        environment: PathBuf,
+        /// The version that it was made by.
+        made: String,
+        /// The other system.
+        ground: String,
+        /// The version that this has.
+        found: String,
     },
     /// The interpreter is no CPython.
     #[error(
@@ -181,6 +215,13 @@ pub enum PythonError {
         /// Its name.
         name: OsString,
     },
+}
+
+fn such_as(version: &str) -> String {
+    match bases::with_version(Runtime::Python, version) {
+        Some(base) => format!(", such as `--base {base}`"),
+        None => format!(" with Python {version}"),
+    }
 }
 
 fn scripts_of(scripts: &[PathBuf]) -> String {

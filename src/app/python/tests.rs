@@ -143,6 +143,7 @@ impl System {
             runtime,
             shell: false,
             host,
+            ground: None,
         };
         recognise(&scene, Path::new(path))
     }

@@ -3,10 +3,10 @@
 mod header;
 mod sqlite;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::needles::Claims;
-use super::{Found, Manager, Needles, Package, Unread, is_absent};
+use super::{Found, Manager, Needles, Owner, Package, Unread, is_absent};
 use crate::ImagePath;
 use crate::sysroot::Sysroot;
 use header::Header;
@@ -70,7 +70,17 @@ pub(super) fn owners(
             Ok(())
         })
         .map_err(failed)?;
-    Ok(Some(claims.by_package(&needles).into_iter().collect()))
+    // Nothing is recorded of them: a database for rpm would have to be an SQLite file.
+    let found = claims.by_package(&needles).into_iter();
+    let found = found.map(|(package, paths)| {
+        let owner = Owner {
+            package,
+            paragraph: Box::default(),
+            sums: PathBuf::new(),
+        };
+        (owner, paths)
+    });
+    Ok(Some(found.collect()))
 }
 
 fn claim(header: &Header<'_>, needles: &Needles<'_>, claims: &mut Claims<Package>) {

@@ -7,12 +7,14 @@ use super::{AssembleError, Tree};
 use crate::ImagePath;
 use crate::elf::cache::{Cache, CacheEntry, abi_flags};
 use crate::rootfs::{Content, Entry, Origin};
-use crate::sysroot::Node;
+use crate::sysroot::{Node, Sysroot};
 
 /// Directories in the root that many systems have as links into `/usr`.
 const MERGED: [&str; 6] = ["/bin", "/lib", "/lib32", "/lib64", "/libx32", "/sbin"];
 const CONF: &str = "/etc/ld.so.conf";
 const CONF_PART: &str = "/etc/ld.so.conf.d/distrobuild.conf";
+/// The most bytes of a cache that a base brings.
+const CACHE_LIMIT: u64 = 64 << 20;
 pub(super) const DEFAULT_CACHE: &str = "/etc/ld.so.cache";
 
 impl Tree<'_> {
@@ -48,6 +50,7 @@ impl Tree<'_> {
             directories,
             path_files,
         } = loader::plan(self.input.closure, &self.placement, &self.rootfs);
+        let mut is_default_written = false;
         for (path, libraries) in &caches {
             let mut entries = Vec::with_capacity(libraries.len());
             for library in libraries {
@@ -59,14 +62,24 @@ impl Tree<'_> {
                     )),
                 }
             }
+            // A base that is a system has a cache of its own libraries.
+            let known = self.cache_of_base(path);
+            if !known.is_empty() && entries.iter().all(|entry| known.contains(entry)) {
+                continue;
+            }
+            let is_new = |entry: &CacheEntry| {
+                !(entries.iter()).any(|it| {
+                    (&it.soname, it.flags, &it.hwcap) == (&entry.soname, entry.flags, &entry.hwcap)
+                })
+            };
+            let others: Vec<CacheEntry> = known.into_iter().filter(is_new).collect();
+            entries.extend(others);
             if !entries.is_empty() {
                 self.generate(path, Cache::write(&entries))?;
             }
+            is_default_written |= path == Path::new(DEFAULT_CACHE);
         }
-        if caches
-            .iter()
-            .any(|(path, _)| path == Path::new(DEFAULT_CACHE))
-        {
+        if is_default_written {
             let conf = ImagePath::new(CONF)?;
             if self.rootfs.get(&conf).is_none() {
                 self.generate(
@@ -101,7 +114,26 @@ impl Tree<'_> {
             from: path.clone().into(),
         })?;
         let entry = Entry::file(Content::Bytes(bytes.into()), 0o644, Origin::Library);
-        self.insert(at, entry, path.as_path())
+        let of_base = (self.rootfs.get(&at)).is_some_and(|known| known.origin == Origin::Base);
+        match of_base && self.input.base.is_system() {
+            true => (self.rootfs.replace(at, entry)).map_err(|conflict| AssembleError::Conflict {
+                conflict,
+                from: path.into(),
+            }),
+            false => self.insert(at, entry, path.as_path()),
+        }
+    }
+
+    /// The entries of the cache at `path` that a base brings which is a system; none where it
+    /// brings none that its loader could read.
+    fn cache_of_base(&self, path: &Path) -> Vec<CacheEntry> {
+        if !self.input.base.is_system() {
+            return Vec::new();
+        }
+        let base = crate::sysroot::Assembled(self.input.base.rootfs());
+        let cache = base.read(path, CACHE_LIMIT).ok();
+        let cache = cache.and_then(|bytes| Cache::parse(&bytes).ok());
+        cache.map_or(Vec::new(), |cache| cache.entries().to_vec())
     }
 }
 

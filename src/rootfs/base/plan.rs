@@ -111,6 +111,7 @@ impl<'a> Plan<'a> {
                 env: self.env,
             },
             rootfs,
+            is_system: false,
         })
     }
 

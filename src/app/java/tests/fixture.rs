@@ -134,6 +134,7 @@ impl System {
             runtime,
             shell: false,
             host: None,
+            ground: None,
         };
         recognise(&scene, Path::new(path))
     }
@@ -160,6 +161,7 @@ impl System {
             runtime: RuntimeChoice::Auto,
             shell: false,
             host: Some(&host),
+            ground: None,
         };
         recognise(&scene, &self.at(path))
     }

@@ -110,6 +110,7 @@ impl Workshop {
             runtime: RuntimeChoice::Auto,
             shell: false,
             host,
+            ground: None,
         };
         compile(&scene, &self.python, self.version, modules)
     }
@@ -397,6 +398,7 @@ fn an_unknown_version_is_said_and_nothing_is_made() {
         runtime: RuntimeChoice::Auto,
         shell: false,
         host: None,
+        ground: None,
     };
     let compiled = compile(&scene, Path::new("/usr/bin/python3"), (3, 99), &[]);
     assert!(compiled.pycs.is_empty());

@@ -1,0 +1,115 @@
+//! `--base`: what an image starts from.
+
+#[cfg(feature = "debian")]
+mod packages;
+
+use super::Usage;
+use super::args::{BaseArguments, Build};
+use super::terminal::Terminal;
+use crate::build::{Builder, Plan};
+use crate::rootfs::Base;
+
+#[cfg(feature = "debian")]
+pub(super) use packages::{Downloads, options, this_machine};
+
+/// What a build starts from.
+pub(super) enum Ground {
+    /// A base of data: its name or its file.
+    Data(String),
+    /// A base of packages.
+    #[cfg(feature = "debian")]
+    Packages(Box<crate::debian::Supply>),
+}
+
+impl Ground {
+    /// The base that the arguments name. What they say of packages counts only where the base is
+    /// one of packages.
+    pub(super) fn of(
+        arguments: &BaseArguments,
+        app: &std::path::Path,
+        platform: Option<&crate::image::Platform>,
+        terminal: &Terminal,
+    ) -> anyhow::Result<Self> {
+        let name = &arguments.base;
+        let is_path = name.ends_with(".toml") || name.starts_with(['.', '/']);
+        #[cfg(feature = "debian")]
+        {
+            if !is_path && crate::debian::Reference::is_meant(name) {
+                let supply = packages::supply(arguments, app, platform, terminal)?;
+                return Ok(Self::Packages(Box::new(supply)));
+            }
+            packages::refuse_for_data(arguments).map_err(Usage::of)?;
+        }
+        #[cfg(not(feature = "debian"))]
+        {
+            let _ = (app, platform, terminal);
+            if !is_path && name.contains(':') {
+                return Err(Usage(format!(
+                    "--base {name}: this distrobuild was built without bases from packages (its feature \"debian\")"
+                ))
+                .into());
+            }
+        }
+        Ok(Self::Data(name.clone()))
+    }
+
+    /// Gives `builder` the base where that is one of data: there is nothing to it.
+    pub(super) fn lay_data(&self, builder: &mut Builder) -> anyhow::Result<()> {
+        match self {
+            Self::Data(name) if name.contains('/') || name.ends_with(".toml") => {
+                builder.base = Base::load(name.as_ref())?;
+            }
+            Self::Data(name) => builder.base = Base::named(name).map_err(Usage::of)?,
+            #[cfg(feature = "debian")]
+            Self::Packages(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Gives `builder` the base where that is one of packages, in which all is looked up.
+    pub(super) fn lay_packages(
+        &mut self,
+        builder: &mut Builder,
+        terminal: &Terminal,
+    ) -> anyhow::Result<()> {
+        match self {
+            Self::Data(_) => {
+                let _ = (builder, terminal);
+            }
+            #[cfg(feature = "debian")]
+            Self::Packages(supply) => {
+                let downloads = Downloads::new(terminal);
+                for notice in supply.lay(builder, &downloads)? {
+                    terminal.warn(&notice);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Plans the image.
+    pub(super) fn plan(
+        &mut self,
+        builder: &mut Builder,
+        arguments: &Build,
+        terminal: &Terminal,
+    ) -> anyhow::Result<Plan> {
+        match self {
+            Self::Data(_) => {
+                let _ = arguments;
+                Ok(terminal.timed("plan", || builder.plan())?)
+            }
+            #[cfg(feature = "debian")]
+            Self::Packages(supply) => {
+                let missing = match arguments.add_missing {
+                    true => crate::debian::Missing::Add,
+                    false => crate::debian::Missing::Name,
+                };
+                let downloads = Downloads::new(terminal);
+                let plan = terminal.timed("plan", || supply.plan(builder, missing, &downloads))?;
+                packages::tell(supply, terminal);
+                Ok(plan)
+            }
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! A base of packages, as the arguments name it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::Instant;
+
+use indicatif::ProgressBar;
+
+use crate::cli::Usage;
+use crate::cli::args::{Archives, BaseArguments};
+use crate::cli::terminal::{BAR_AFTER, Terminal, bar, lock};
+use crate::debian::{
+    Architecture, BaseRequest, LOCK_FILE, Lock, Reference, Session, SessionOptions, Supply,
+};
+use crate::download::Progress;
+use crate::elf::Object;
+use crate::image::Platform;
+use crate::report::human_size as human;
+use crate::sysroot::{Directory, Sysroot};
+
+/// Where packages come from, by the arguments.
+pub(crate) fn options(archives: &Archives) -> SessionOptions {
+    SessionOptions {
+        cache: crate::cli::made::packages(),
+        offline: archives.offline,
+        mirrors: archives.mirror.clone(),
+        keyring: archives.keyring.clone(),
+        allow_expired: archives.allow_expired,
+        ..SessionOptions::default()
+    }
+}
+
+/// The base that `--base DISTRIBUTION:RELEASE/BASE` and its companions ask for.
+pub(super) fn supply(
+    arguments: &BaseArguments,
+    app: &Path,
+    platform: Option<&Platform>,
+    terminal: &Terminal,
+) -> anyhow::Result<Supply> {
+    let reference: Reference = arguments.base.parse().map_err(Usage::of)?;
+    let wanted = &arguments.wanted;
+    let request = BaseRequest {
+        architecture: architecture(wanted.arch, app, platform)?,
+        packages: wanted.package.clone(),
+        reference,
+    };
+    let lock = read_lock(wanted.lock.as_deref(), &request, terminal)?;
+    let session = Session::new(options(&arguments.archives))?;
+    Ok(Supply::new(session, request, lock))
+}
+
+/// The lock file that was named, or the one that is here and has the base.
+fn read_lock(
+    named: Option<&Path>,
+    request: &BaseRequest,
+    terminal: &Terminal,
+) -> anyhow::Result<Option<(PathBuf, Lock)>> {
+    if let Some(path) = named {
+        return Ok(Some((path.to_path_buf(), Lock::read(path)?)));
+    }
+    let path = Path::new(LOCK_FILE);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let lock = Lock::read(path)?;
+    let BaseRequest {
+        reference,
+        architecture,
+        ..
+    } = request;
+    if lock.get(reference, *architecture).is_none() {
+        terminal.warn(&format!(
+            "{LOCK_FILE} has no {reference} for {architecture}, so the packages of today are taken; \
+             `distrobuild bases lock {reference} --arch {architecture}` adds it"
+        ));
+        return Ok(None);
+    }
+    Ok(Some((path.to_path_buf(), lock)))
+}
+
+/// That of `--arch`, of `--platform`, of the app, or of this machine.
+fn architecture(
+    asked: Option<Architecture>,
+    app: &Path,
+    platform: Option<&Platform>,
+) -> anyhow::Result<Architecture> {
+    let of_platform = platform.map(|platform| {
+        let found = Architecture::of(platform);
+        found.ok_or_else(|| {
+            Usage(format!(
+                "--platform {platform}: Debian has no packages for it"
+            ))
+        })
+    });
+    match (asked, of_platform.transpose()?) {
+        (Some(asked), Some(other)) if asked != other => Err(Usage(format!(
+            "--arch {asked} and --platform say different things; one of them is enough"
+        ))
+        .into()),
+        (Some(known), _) | (None, Some(known)) => Ok(known),
+        (None, None) => of_app(app).map_or_else(this_machine, Ok),
+    }
+}
+
+/// The architecture that the app is for, where it is an ELF file of this machine.
+fn of_app(app: &Path) -> Option<Architecture> {
+    let path = std::path::absolute(app).ok()?;
+    let file = Directory::host().ok()?.open(&path).ok()?;
+    let object = Object::read(&file).ok()?;
+    let (architecture, variant) = object.machine.platform()?;
+    Architecture::of(&Platform::linux(architecture, variant))
+}
+
+/// This machine's architecture.
+pub(crate) fn this_machine() -> anyhow::Result<Architecture> {
+    let host = Platform::host();
+    let found = Architecture::of(&host);
+    found.ok_or_else(|| {
+        Usage(format!(
+            "Debian has no packages for {host}, this machine; name another with --arch"
+        ))
+        .into()
+    })
+}
+
+/// Refuses flags that are about packages where the base is none of packages.
+pub(super) fn refuse_for_data(arguments: &BaseArguments) -> Result<(), Usage> {
+    let wanted = &arguments.wanted;
+    let given = [
+        ("--package", !wanted.package.is_empty()),
+        ("--arch", wanted.arch.is_some()),
+        ("--lock", wanted.lock.is_some()),
+    ];
+    match given.iter().find(|(_, is_given)| *is_given) {
+        None => Ok(()),
+        Some((flag, _)) => Err(Usage(format!(
+            "{flag} is for a base of packages, and --base is {}; give one as --base debian:bookworm/base",
+            arguments.base
+        ))),
+    }
+}
+
+/// Says what the base is made of.
+pub(super) fn tell(supply: &Supply, terminal: &Terminal) {
+    let Some(locked) = supply.locked() else {
+        return;
+    };
+    let count = locked.packages.len();
+    let plural = if count == 1 { "" } else { "s" };
+    let lock = match supply.lock() {
+        Some(path) => format!(", from {}", path.display()),
+        None => String::new(),
+    };
+    let size = human(locked.size());
+    terminal.fact(
+        "base",
+        &format!(
+            "{} for {}: {count} package{plural}, {size} of .deb files{lock}",
+            locked.reference, locked.architecture
+        ),
+    );
+    let asked = supply.asked_later();
+    if !asked.is_empty() {
+        terminal.fact(
+            "",
+            &format!("with {}, for what the app needs", asked.join(", ")),
+        );
+    }
+    for package in &locked.packages {
+        terminal.detail(&format!("          {}", package.title()));
+    }
+}
+
+/// Shows downloads as one bar.
+pub(crate) struct Downloads<'t> {
+    terminal: &'t Terminal,
+    start: Instant,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    total: u64,
+    done: u64,
+    bar: Option<ProgressBar>,
+}
+
+impl<'t> Downloads<'t> {
+    pub(crate) fn new(terminal: &'t Terminal) -> Self {
+        Self {
+            terminal,
+            start: Instant::now(),
+            state: Mutex::default(),
+        }
+    }
+}
+
+impl Progress for Downloads<'_> {
+    fn begin(&self, name: &str, size: Option<u64>) {
+        self.terminal.detail(&format!("          fetching {name}"));
+        let mut state = lock(&self.state);
+        state.total += size.unwrap_or(0);
+        if let Some(bar) = &state.bar {
+            bar.set_length(state.total);
+        }
+    }
+
+    fn advance(&self, bytes: u64) {
+        let mut state = lock(&self.state);
+        state.done += bytes;
+        if !self.terminal.wants_bar() {
+            return;
+        }
+        let elapsed = self.start.elapsed();
+        if state.bar.is_none() && elapsed >= BAR_AFTER && state.total > 0 {
+            state.bar = Some(bar("fetch", state.total, elapsed));
+        }
+        if let Some(bar) = &state.bar {
+            bar.set_position(state.done.min(state.total));
+        }
+    }
+}
+
+impl Drop for Downloads<'_> {
+    fn drop(&mut self) {
+        if let Some(bar) = lock(&self.state).bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! Bases of packages: what is in one, and their lock.
+
+use std::fmt::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use crate::cli::Usage;
+use crate::cli::args::Archives;
+use crate::cli::base::{Downloads, options, this_machine};
+use crate::cli::terminal::Terminal;
+use crate::debian::{
+    Architecture, BaseRequest, Lock, LockError, LockedBase, Recipes, Reference, ResolvedBase,
+    Session,
+};
+use crate::report::human_size as human;
+
+/// The names and descriptions of all.
+pub(super) fn all() -> anyhow::Result<Vec<(String, String)>> {
+    let all = Recipes::built_in()?.all().into_iter();
+    Ok(all
+        .map(|summary| (summary.reference.to_string(), summary.description))
+        .collect())
+}
+
+/// Shows the packages of a base.
+pub(super) fn show(
+    reference: &Reference,
+    packages: Vec<String>,
+    architecture: Option<Architecture>,
+    json: bool,
+    archives: &Archives,
+    terminal: &Terminal,
+) -> anyhow::Result<ExitCode> {
+    let session = Session::new(options(archives))?;
+    let request = BaseRequest {
+        reference: reference.clone(),
+        architecture: architecture.map_or_else(this_machine, Ok)?,
+        packages,
+    };
+    let resolved = session.resolve(&request, &Downloads::new(terminal))?;
+    told(&session, terminal);
+    if json {
+        terminal.document(&as_json(&resolved)?)?;
+    } else {
+        let recipe = session.recipe(reference, request.architecture)?;
+        let heading = format!(
+            "{reference} for {}: {}\n",
+            request.architecture, recipe.description
+        );
+        terminal.result(&format!("{heading}{}", as_text(&resolved)))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes the packages of bases into a lock file.
+pub(super) fn lock(
+    references: &[Reference],
+    packages: &[String],
+    architectures: &[Architecture],
+    path: &Path,
+    archives: &Archives,
+    terminal: &Terminal,
+) -> anyhow::Result<ExitCode> {
+    let mut lock = match Lock::read(path) {
+        Err(LockError::Read { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+            Lock::default()
+        }
+        lock => lock?,
+    };
+    let architectures = match architectures {
+        [] => vec![this_machine()?],
+        some => some.to_vec(),
+    };
+    let session = Session::new(options(archives))?;
+    let mut text = String::new();
+    for reference in references {
+        for architecture in &architectures {
+            let request = BaseRequest {
+                reference: reference.clone(),
+                architecture: *architecture,
+                packages: packages.to_vec(),
+            };
+            let resolved = session.resolve(&request, &Downloads::new(terminal))?;
+            let locked = resolved.locked;
+            let summary = format!(
+                "{reference} for {architecture}: {} packages, {}",
+                locked.packages.len(),
+                human(locked.size())
+            );
+            let former = lock.put(locked.clone());
+            let _ = writeln!(text, "{summary}{}", changes(former.as_ref(), &locked));
+        }
+    }
+    told(&session, terminal);
+    lock.write(path)?;
+    terminal.result(&text)?;
+    terminal.fact("lock", &path.display().to_string());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Renews a lock file.
+pub(super) fn update(
+    references: &[Reference],
+    path: &Path,
+    dry_run: bool,
+    archives: &Archives,
+    terminal: &Terminal,
+) -> anyhow::Result<ExitCode> {
+    let lock = Lock::read(path)?;
+    if let Some(unknown) = references
+        .iter()
+        .find(|reference| !lock.bases.iter().any(|base| base.reference == **reference))
+    {
+        return Err(Usage(format!(
+            "{} has no {unknown}; `distrobuild bases lock {unknown}` adds it",
+            path.display()
+        ))
+        .into());
+    }
+    let session = Session::new(options(archives))?;
+    let mut renewed = lock.clone();
+    let mut text = String::new();
+    for base in &lock.bases {
+        if !references.is_empty() && !references.contains(&base.reference) {
+            continue;
+        }
+        let request = BaseRequest {
+            reference: base.reference.clone(),
+            architecture: base.architecture,
+            packages: base.added.clone(),
+        };
+        let resolved = session.resolve(&request, &Downloads::new(terminal))?;
+        let changes = changes(Some(base), &resolved.locked);
+        let _ = writeln!(
+            text,
+            "{} for {}{changes}",
+            base.reference, base.architecture
+        );
+        renewed.put(resolved.locked);
+    }
+    told(&session, terminal);
+    if !dry_run {
+        renewed.write(path)?;
+    }
+    terminal.result(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn told(session: &Session, terminal: &Terminal) {
+    for notice in session.take_notices() {
+        terminal.warn(&notice);
+    }
+}
+
+/// What changed, each package on a line of its own.
+fn changes(former: Option<&LockedBase>, now: &LockedBase) -> String {
+    let Some(former) = former else {
+        return String::new();
+    };
+    let changes = now.changes_since(former);
+    if changes.is_empty() {
+        return ": nothing changed".to_owned();
+    }
+    let lines: String = changes.iter().map(|line| format!("\n  {line}")).collect();
+    format!(":{lines}")
+}
+
+fn as_text(resolved: &ResolvedBase) -> String {
+    let packages = &resolved.selection.packages;
+    let widest = |of: fn(&crate::debian::Candidate) -> usize| {
+        packages
+            .iter()
+            .map(|it| of(&it.candidate))
+            .max()
+            .unwrap_or(0)
+    };
+    let name = widest(|it| it.name.len());
+    let version = widest(|it| it.version.to_string().len());
+    let mut text = String::new();
+    for chosen in packages {
+        let it = &chosen.candidate;
+        let (size, because) = (human(it.size), &chosen.because);
+        let shown = it.version.to_string();
+        let _ = writeln!(
+            text,
+            "  {:<name$}  {shown:<version$}  {size:>9}  {because}",
+            it.name
+        );
+    }
+    let _ = writeln!(
+        text,
+        "{} packages, {} of .deb files",
+        packages.len(),
+        human(resolved.locked.size())
+    );
+    if !resolved.selection.left_out.is_empty() {
+        let _ = writeln!(text, "\nLeft out, though packages depend on it:");
+    }
+    for left in &resolved.selection.left_out {
+        let by = left.wanted_by.join(", ");
+        let _ = writeln!(
+            text,
+            "  {:<name$}  {} (wanted by {by})",
+            left.package, left.because
+        );
+    }
+    text
+}
+
+fn as_json(resolved: &ResolvedBase) -> anyhow::Result<String> {
+    let locked = &resolved.locked;
+    let packages: Vec<_> = locked
+        .packages
+        .iter()
+        .zip(&resolved.selection.packages)
+        .map(|(package, chosen)| {
+            serde_json::json!({
+                "name": package.name,
+                "version": package.version,
+                "architecture": package.architecture,
+                "suite": package.suite,
+                "path": package.path,
+                "size": package.size,
+                "sha256": package.sha256.hex(),
+                "because": chosen.because.to_string(),
+            })
+        })
+        .collect();
+    let left_out: Vec<_> = resolved
+        .selection
+        .left_out
+        .iter()
+        .map(|left| {
+            serde_json::json!({
+                "package": left.package,
+                "because": left.because,
+                "wanted_by": left.wanted_by,
+            })
+        })
+        .collect();
+    let document = serde_json::json!({
+        "schema": 1,
+        "base": locked.reference.to_string(),
+        "architecture": locked.architecture.name(),
+        "packages": packages,
+        "left_out": left_out,
+    });
+    let mut text = serde_json::to_string_pretty(&document)?;
+    text.push('\n');
+    Ok(text)
+}
