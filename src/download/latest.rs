@@ -73,7 +73,7 @@ impl Latest {
 impl Downloader {
     /// Asks for a file of which no hash is known, and takes at most `limit` bytes. The server
     /// is told which one was kept, and may answer that it has not changed. Offline it is the
-    /// one that was kept.
+    /// one that was kept, unless a `file:` URL has it.
     ///
     /// # Errors
     /// When the URL does not give it; offline, when none was kept.
@@ -95,7 +95,14 @@ impl Downloader {
         });
         match asked {
             Some(Ok(Ok(latest))) => Ok(latest),
-            Some(Ok(Err(failure))) => Err(failed(&name, failure)),
+            Some(Ok(Err(failure))) => {
+                let error = failed(&name, failure);
+                match kept {
+                    // A mirror on a disk that is not here at the moment.
+                    Some(kept) if self.options.offline && error.is_not_found() => Ok(kept),
+                    _ => Err(error),
+                }
+            }
             Some(Err(Ended::Failed(error))) => Err(error),
             Some(Err(Ended::Stopped)) | None => Err(DownloadError::Thread { name }),
         }
@@ -110,7 +117,8 @@ impl Downloader {
         if url.scheme() == "file" {
             let (mut file, _) = open_local(url)?;
             let bytes = gather(limit, &mut |buffer, _| read_local(&mut file, buffer))?;
-            return Ok(fresh(None, url, bytes, (None, None)));
+            let place = Some(place(&self.store.directory(LATEST), url));
+            return Ok(fresh(place, url, bytes, (None, None)));
         }
         let mut answer = self.http.get(
             url,

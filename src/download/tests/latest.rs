@@ -163,4 +163,10 @@ fn one_of_a_directory_is_read_each_time() {
     fs::write(&file, "four").unwrap();
     let error = offline(cache.path()).latest(&url, 3).unwrap_err();
     assert!(matches!(failure(&error).reason, Reason::TooLarge { .. }));
+    fs::remove_file(&file).unwrap();
+    let kept = offline(cache.path()).latest(&url, 3).unwrap();
+    assert!(kept.was_kept);
+    assert_eq!(kept.bytes, b"two");
+    let online = downloader(cache.path()).latest(&url, 3).unwrap_err();
+    assert!(online.is_not_found());
 }
