@@ -144,6 +144,10 @@ impl Maker<'_> {
             return None;
         }
         let Some(host) = self.scene.host else {
+            // Debian's packages never have any: it is the same for every app on a base of them.
+            if self.scene.ground.is_some() {
+                return None;
+            }
             return Some(without(rest.len(), "no program of another system is run"));
         };
         let compiled = self.compile(host, interpreter, &rest);
