@@ -549,3 +549,126 @@ fn builds_that_share_a_cache_do_not_disturb_each_other() {
         "{digests:?}"
     );
 }
+
+/// Serves the directory that it is started in; while a file `slow` is beside that, it gives the
+/// first half of a package and then nothing.
+const SERVER: &str = r#"
+import http.server, os, sys, threading, time
+
+class Handler(http.server.SimpleHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        path = self.translate_path(self.path)
+        if not path.endswith(".deb") or not os.path.exists("../slow"):
+            return super().do_GET()
+        body = open(path, "rb").read()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body[:len(body) // 2])
+        self.wfile.flush()
+        time.sleep(60)
+
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+server.daemon_threads = True
+threading.Timer(120, lambda: os._exit(0)).start()
+print(server.server_address[1], flush=True)
+server.serve_forever()
+"#;
+
+/// A server that is gone with the value.
+struct Server {
+    process: std::process::Child,
+    port: String,
+}
+
+impl Server {
+    fn of(archive: &Archive<'_>) -> Self {
+        use std::io::BufRead as _;
+        let script = archive.workshop.write("server.py", SERVER);
+        let mut process = tool("python3")
+            .arg(script)
+            .current_dir(archive.root())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut port = String::new();
+        let mut output = std::io::BufReader::new(process.stdout.take().unwrap());
+        output.read_line(&mut port).unwrap();
+        Self {
+            process,
+            port: port.trim().to_owned(),
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn a_build_that_is_killed_while_it_downloads_leaves_nothing_that_is_not_verified() {
+    let workshop = Workshop::new();
+    let archive = Archive::new(&workshop, "archive");
+    archive.publish("archive");
+    let program = program(&workshop);
+    let expected = archive.build(&program, "expected.oci", &[]).digest();
+    fs::remove_dir_all(workshop.cache()).unwrap();
+
+    let server = Server::of(&archive);
+    let url = format!("http://127.0.0.1:{}", server.port);
+    let options: Vec<String> = archive
+        .options()
+        .iter()
+        .map(|option| option.replace(&archive.url(), &url))
+        .collect();
+    let options: Vec<&str> = options.iter().map(String::as_str).collect();
+    let slow = workshop.write("slow", "");
+    let mut build = workshop
+        .build_command(&program, "image.oci", &options)
+        .spawn()
+        .unwrap();
+    let partial = workshop
+        .cache()
+        .join("distrobuild/packages/downloads/partial");
+    let has_some = || {
+        let entries = fs::read_dir(&partial).into_iter().flatten();
+        entries
+            .flatten()
+            .any(|entry| entry.metadata().is_ok_and(|facts| facts.len() > 0))
+    };
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while !has_some() {
+        assert!(
+            std::time::Instant::now() < deadline,
+            "nothing was downloaded"
+        );
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    build.kill().unwrap();
+    build.wait().unwrap();
+    assert!(!workshop.path("image.oci").exists());
+
+    fs::remove_file(slow).unwrap();
+    let image = workshop.build(&program, "image.oci", &options);
+    assert_eq!(image.digest(), expected);
+    let verified = workshop
+        .cache()
+        .join("distrobuild/packages/downloads/sha256");
+    let mut names = 0;
+    for entry in fs::read_dir(verified)
+        .unwrap()
+        .flat_map(|it| fs::read_dir(it.unwrap().path()).unwrap())
+    {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        assert_eq!(name, sha256(&fs::read(&path).unwrap()));
+        names += 1;
+    }
+    assert!(names >= 5, "{names}");
+}
