@@ -17,6 +17,7 @@ test:
 lint:
     cargo fmt --check
     cargo clippy --all-targets --all-features -- -D warnings
+    cargo clippy --no-default-features -- -D warnings
 
 # Images checked with other people's tools, as root (packages: .ci/packages)
 interop *ARGS:

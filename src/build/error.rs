@@ -304,7 +304,6 @@ impl fmt::Display for Unresolved {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Advice {
     Given,
-    #[cfg_attr(not(feature = "debian"), expect(dead_code))]
     LeftToCaller,
 }
 

@@ -43,12 +43,12 @@ pub(super) fn run(arguments: BasesArguments, terminal: &Terminal) -> anyhow::Res
 
 /// All bases, a line each.
 fn list(json: bool, terminal: &Terminal) -> anyhow::Result<ExitCode> {
-    let mut all: Vec<(String, String)> = Base::available()
+    let embedded = Base::available()
         .into_iter()
-        .map(|base| (base.name, base.description))
-        .collect();
+        .map(|base| (base.name, base.description));
     #[cfg(feature = "debian")]
-    all.extend(packages::all()?);
+    let embedded = embedded.chain(packages::all()?);
+    let all: Vec<(String, String)> = embedded.collect();
     if json {
         let all: Vec<_> = all
             .iter()
