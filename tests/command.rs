@@ -250,3 +250,15 @@ fn an_include_does_not_take_the_place_of_the_app() {
     let same = include(APP);
     assert!(same.status.success(), "{}", stderr(&same));
 }
+
+#[test]
+fn completions_are_no_part_of_the_smoke_test() {
+    let scratch = tempfile::tempdir().unwrap();
+    let help = stdout(&run(scratch.path(), &["--help"]));
+    let (before, _) = help.split_once("--completions").unwrap();
+    let headings = before.lines().rev().filter(|line| {
+        let is_indented = line.starts_with(' ');
+        !is_indented && line.ends_with(':')
+    });
+    assert_eq!(headings.take(1).collect::<Vec<_>>(), ["Options:"]);
+}

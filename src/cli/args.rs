@@ -50,7 +50,7 @@ pub(super) struct Arguments {
     #[command(flatten)]
     pub(super) color: Color,
     /// Print a completion script for this shell
-    #[arg(long, value_name = "SHELL", exclusive = true)]
+    #[arg(long, value_name = "SHELL", exclusive = true, help_heading = None::<&str>)]
     pub(super) completions: Option<clap_complete::Shell>,
 }
 
