@@ -262,3 +262,19 @@ fn completions_are_no_part_of_the_smoke_test() {
     });
     assert_eq!(headings.take(1).collect::<Vec<_>>(), ["Options:"]);
 }
+
+#[cfg(feature = "debian")]
+#[test]
+fn a_mirror_of_a_suite_that_no_base_has_is_an_error() {
+    let scratch = tempfile::tempdir().unwrap();
+    let mirror = "--mirror=bookwurm-security=http://mirror.invalid/debian-security";
+    let arguments = ["bases", "show", "debian:bookworm/cc", "--offline", mirror];
+    let output = run(scratch.path(), &arguments);
+    assert!(!output.status.success());
+    let message = stderr(&output);
+    assert!(
+        message.contains("bookwurm-security") && message.contains("bookworm-security"),
+        "{message}"
+    );
+    assert!(!message.contains("InRelease"), "{message}");
+}

@@ -170,8 +170,19 @@ impl Session {
         let pool = Pool::open(options.cache.clone())?;
         let degraded = [downloader.degraded(), pool.degraded()];
         let notices: Vec<String> = degraded.into_iter().flatten().map(str::to_owned).collect();
+        let recipes = Recipes::built_in()?;
+        let named = options.mirrors.iter().flat_map(|mirror| &mirror.suite);
+        for suite in named {
+            let known = recipes.suites();
+            if !known.contains(suite.as_str()) {
+                return Err(SessionError::MirrorOfNothing {
+                    suite: suite.clone(),
+                    known: known.into_iter().map(str::to_owned).collect(),
+                });
+            }
+        }
         Ok(Self {
-            recipes: Recipes::built_in()?,
+            recipes,
             downloader,
             pool,
             suites: Mutex::default(),

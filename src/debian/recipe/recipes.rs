@@ -1,6 +1,7 @@
 //! All recipes, and how one is put together from its release, the bases that it extends and
 //! what all share.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use toml::Spanned;
@@ -79,6 +80,12 @@ impl Recipes {
             reference: reference.clone(),
             available: self.available(reference),
         })
+    }
+
+    /// The suites that they take packages from.
+    pub fn suites(&self) -> BTreeSet<&str> {
+        let archives = self.recipes.iter().flat_map(|recipe| &recipe.archives);
+        archives.map(|archive| archive.suite.as_str()).collect()
     }
 
     /// All of them, in the order of the files.

@@ -77,6 +77,14 @@ pub enum SessionError {
         /// The suite.
         suite: String,
     },
+    /// A mirror is named for a suite that no base takes packages from.
+    #[error("--mirror {suite}=URL: no base is made of the suite {suite}, only of {}", .known.join(", "))]
+    MirrorOfNothing {
+        /// The suite.
+        suite: String,
+        /// Those that there are.
+        known: Vec<String>,
+    },
     /// A mirror gives another suite than was asked for.
     #[error(
         "{url} is the state of {found}, not of {wanted}: the mirror is wrong or was tampered with; name another with --mirror"
