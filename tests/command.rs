@@ -278,3 +278,14 @@ fn a_mirror_of_a_suite_that_no_base_has_is_an_error() {
     );
     assert!(!message.contains("InRelease"), "{message}");
 }
+
+#[cfg(feature = "debian")]
+#[test]
+fn what_the_cache_lacks_offline_is_told_with_one_way_out() {
+    let scratch = tempfile::tempdir().unwrap();
+    let arguments = ["bases", "show", "debian:bookworm/cc", "--offline"];
+    let output = run(scratch.path(), &arguments);
+    assert!(!output.status.success());
+    let message = stderr(&output);
+    assert_eq!(message.matches("without --offline").count(), 1, "{message}");
+}

@@ -159,16 +159,14 @@ fn names(known: &[Architecture]) -> String {
 
 fn hint_of_suite(source: &DownloadError) -> &'static str {
     if source.is_offline() {
-        ". A build without --offline fetches it, or one from a lock does without"
+        ". A build from a lock needs no package lists"
     } else {
         ". --mirror URL names another mirror"
     }
 }
 
 fn hint_of_package(source: &DownloadError) -> &'static str {
-    if source.is_offline() {
-        ". A build without --offline fetches it"
-    } else if source.is_not_found() {
+    if source.is_not_found() {
         ". Archives drop old versions: `distrobuild bases update` takes the current one, or name a mirror that keeps them, such as --mirror https://snapshot.debian.org/archive/debian/DATE"
     } else {
         ""
