@@ -470,3 +470,4 @@ fn a_project_of_node_gets_the_bases_node_and_keeps_to_itself() {
             .any(|(at, _)| at.to_string().ends_with("package.json"))
     );
 }
+    assert_eq!(text.matches("tests:one/base").count(), 1, "{text}");

@@ -75,7 +75,11 @@ pub(super) fn installed(scene: &Scene<'_>) -> Vec<Jre> {
 }
 
 fn searched(scene: &Scene<'_>) -> String {
-    let installed = PLACES.map(|place| scene.display(Path::new(place)).display().to_string());
+    // A message names another system than this machine once and for all.
+    let installed = PLACES.map(|place| match scene.ground {
+        Some(_) => place.to_owned(),
+        None => scene.display(Path::new(place)).display().to_string(),
+    });
     let installed = installed.join(", ");
     match scene.host {
         Some(_) => format!("JAVA_HOME is not set, no `java` is on PATH, nothing is in {installed}"),

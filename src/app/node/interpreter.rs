@@ -94,15 +94,18 @@ pub(super) fn find(
         }
     }
     Err(failure.unwrap_or_else(|| {
-        let searched = searched.iter().map(|path| disk.shown(path)).collect();
         let app = disk.shown(app.as_path());
         match scene.ground {
+            // The message names the ground already, so that its paths need no more.
             Some(ground) => NodeError::NotOnGround {
                 app,
                 ground: ground.name.to_owned(),
-                searched,
+                searched: searched.clone(),
             },
-            None => NodeError::NoInterpreter { app, searched },
+            None => NodeError::NoInterpreter {
+                app,
+                searched: searched.iter().map(|path| disk.shown(path)).collect(),
+            },
         }
     }))
 }

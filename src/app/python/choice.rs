@@ -304,8 +304,13 @@ impl Question<'_> {
         }
     }
 
+    /// A search path for a message, which names another system than this machine once and for all.
     fn shown_list(&self, directories: &[PathBuf]) -> String {
-        let shown: Vec<String> = directories.iter().map(|path| self.shown(path)).collect();
+        let shown = |path: &PathBuf| match self.scene.ground {
+            Some(_) => path.display().to_string(),
+            None => self.shown(path),
+        };
+        let shown: Vec<String> = directories.iter().map(shown).collect();
         shown.join(":")
     }
 
