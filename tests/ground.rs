@@ -15,6 +15,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use builder::Elf;
+use distrobuild::app::Provenance;
 use distrobuild::elf::cache::{Cache, CacheEntry};
 use distrobuild::helper::Helper;
 use distrobuild::rootfs::{Base, Content, Entry, EntryKind, Origin, Rootfs};
@@ -269,6 +270,53 @@ fn a_program_of_this_machines_own_system_comes_alone() {
 }
 
 #[test]
+fn a_program_of_this_machine_is_told_by_its_path_here() {
+    let other = Place::new();
+    other.link("/lib64", "usr/lib64");
+    let loader = Elf::program("/lib/ld-linux-aarch64.so.1").for_machine(183, true, false);
+    let text = message(&Builder::new(
+        "/usr/bin/env",
+        other_machine(&other, &loader),
+    ));
+    assert!(text.contains("/usr/bin/env"), "{text}");
+    assert!(!text.contains("/app/env"), "{text}");
+}
+
+/// A base that has a loader of another machine, `loader`, alone.
+fn other_machine(place: &Place, loader: &Elf) -> Base {
+    place.program("/usr/lib64/ld-linux-aarch64.so.1", loader);
+    place.base()
+}
+
+#[test]
+fn what_a_rule_brings_that_the_base_has_is_not_said_to_come_along() {
+    let system = Place::system();
+    let crypto = Elf::library("libcrypto.so.3");
+    system.elf("/usr/lib64/libcrypto.so.3", &crypto);
+    system.elf(
+        "/usr/lib64/ossl-modules/legacy.so",
+        &Elf::library("legacy.so"),
+    );
+    let here = Place::new();
+    here.program("/app", &uses(&["libcrypto.so.3", "libc.so.6"]));
+    let base = system.base();
+    let plan = here.build("/app", base.clone()).plan().unwrap();
+    assert_whole(&plan, &base);
+    let by_rules = |plan: &Plan| {
+        let groups = plan.companions.iter();
+        groups
+            .filter(|group| matches!(group.by, Provenance::Rule(_)))
+            .count()
+    };
+    assert_eq!(by_rules(&plan), 0);
+
+    // Nothing else brings it where the system is not the base.
+    let mut builder = here.build("/app", Base::none());
+    builder.sysroot = Some(system.at("/"));
+    assert_ne!(by_rules(&builder.plan().unwrap()), 0);
+}
+
+#[test]
 fn an_app_for_another_machine_is_told_which_base_it_needs() {
     let (system, here) = (Place::system(), Place::new());
     let loader = Elf::program("/lib/ld-linux-aarch64.so.1");
@@ -430,6 +478,7 @@ fn a_python_of_this_machine_that_a_script_names_is_not_taken() {
         text.contains("needs Python, and the base tests:one/base has none"),
         "{text}"
     );
+    assert_eq!(text.matches("tests:one/base").count(), 1, "{text}");
     assert!(text.contains("`--base debian:bookworm/python3`"), "{text}");
 }
 
@@ -470,4 +519,3 @@ fn a_project_of_node_gets_the_bases_node_and_keeps_to_itself() {
             .any(|(at, _)| at.to_string().ends_with("package.json"))
     );
 }
-    assert_eq!(text.matches("tests:one/base").count(), 1, "{text}");

@@ -159,6 +159,15 @@ impl<'b> Ground<'b> {
         })
     }
 
+    /// Where the app was found that is at the path `app` of the system: one from outside on this
+    /// machine.
+    pub(super) fn found(&self, app: &Path) -> PathBuf {
+        match &self.outside {
+            Some((file, place)) if place.as_path() == app => file.clone(),
+            _ => app.to_path_buf(),
+        }
+    }
+
     /// Whether the base has the very same thing at `path`.
     pub(super) fn base_holds(&self, path: &ImagePath, kind: &EntryKind) -> bool {
         self.base.is_some_and(|base| base.holds(path, kind))
@@ -183,7 +192,10 @@ impl<'b> Ground<'b> {
         match known.first() {
             Some(first) if !known.iter().any(|known| kind(known) == kind(&machine)) => {
                 Err(Error::OtherMachine {
-                    app: self.whole.display(app),
+                    app: match &self.outside {
+                        Some(_) => self.found(app),
+                        None => self.whole.display(app),
+                    },
                     machine: machine.name(),
                     base: base.name.clone(),
                     found: first.name(),

@@ -8,7 +8,7 @@ use super::along::Along;
 use super::ground::{Ground, search_path};
 use super::{Builder, Error, blame};
 use crate::ImagePath;
-use crate::app::{App, AppError, Companion, Companions, Host, Role, Scene, recognise};
+use crate::app::{App, AppError, Companion, Companions, Host, Provenance, Role, Scene, recognise};
 use crate::elf::{Closure, Machine, Object, ObjectKind, Root};
 use crate::rootfs::{
     AssembleError, Content, Entry, EntryKind, Included, Origin, Rootfs, same_bytes,
@@ -166,6 +166,23 @@ impl<'a> Input<'a> {
         let grew = roots != self.further_roots;
         self.further_roots = roots;
         Ok(grew)
+    }
+
+    /// What comes along, for people: of what rules bring, only what the base does not have, since
+    /// that is there with or without a rule.
+    pub(super) fn groups(&self) -> Vec<Companions> {
+        let mut groups = self.companions.groups().to_vec();
+        groups.retain_mut(|group| {
+            let is_rule = matches!(group.by, Provenance::Rule(_));
+            if !is_rule || group.files.is_empty() {
+                return true;
+            }
+            group
+                .files
+                .retain(|file| !self.ground.base_holds(&file.path, &file.entry.kind));
+            !group.files.is_empty()
+        });
+        groups
     }
 
     /// All that lands in the image beside the app's own file and the libraries.

@@ -139,6 +139,8 @@ pub struct Resolved {
 pub struct Plan {
     /// What the user pointed at.
     pub app: App,
+    /// Where it was found: on this machine, or in the system that everything is taken from.
+    pub found: PathBuf,
     /// Its closure, complete.
     pub closure: Closure,
     /// What else comes along.
@@ -224,8 +226,8 @@ impl Builder {
         let mut input = input::Input::gather(self, &ground, host.as_ref())?;
         let (closure, applied) = self.whole_closure(&mut input)?;
         Ok(Resolved {
+            companions: input.groups(),
             closure,
-            companions: input.companions.groups().to_vec(),
             notices: [input.notices, applied.notices].concat(),
             app: input.app,
         })
@@ -275,11 +277,13 @@ impl Builder {
         }
         let parts = write::parts(&assembled.rootfs, self.layers);
         let launch = launch::notices(&assembled.rootfs, &settings);
+        let companions = input.groups();
+        let found = ground.found(&input.app.path);
         let notices = [input.notices, applied.notices, assembled.notices, launch].concat();
-        let companions = input.companions.groups().to_vec();
         let (app, rootfs, epoch) = (input.app, assembled.rootfs, self.epoch);
         Ok(Plan {
             app,
+            found,
             closure,
             companions,
             rootfs,

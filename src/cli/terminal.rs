@@ -146,7 +146,7 @@ impl Terminal {
 
     /// Says what was decided before anything is written.
     pub(super) fn plan(&self, plan: &Plan) {
-        let app = plan.app.path.display();
+        let app = plan.found.display();
         self.fact("app", &format!("{app} ({}, {})", kind(plan), plan.platform));
         for decision in plan
             .app
