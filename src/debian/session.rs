@@ -124,6 +124,8 @@ pub struct ResolvedBase {
     pub locked: LockedBase,
     /// Why each package is there, and what was left out.
     pub selection: Selection,
+    /// The archives that were searched: suite and components.
+    pub archives: Vec<(String, Vec<String>)>,
 }
 
 /// A base and what there is to say about it.
@@ -168,8 +170,6 @@ impl Session {
             ..crate::download::Options::default()
         })?;
         let pool = Pool::open(options.cache.clone())?;
-        let degraded = [downloader.degraded(), pool.degraded()];
-        let notices: Vec<String> = degraded.into_iter().flatten().map(str::to_owned).collect();
         let recipes = Recipes::built_in()?;
         let named = options.mirrors.iter().flat_map(|mirror| &mirror.suite);
         for suite in named {
@@ -181,6 +181,8 @@ impl Session {
                 });
             }
         }
+        let degraded = [downloader.degraded(), pool.degraded()];
+        let notices: Vec<String> = degraded.into_iter().flatten().map(str::to_owned).collect();
         Ok(Self {
             recipes,
             downloader,
@@ -331,7 +333,14 @@ impl Session {
                 sha256: candidate.sha256,
             });
         }
-        Ok(ResolvedBase { locked, selection })
+        let archives = suites.iter().map(|suite| &suite.archive);
+        Ok(ResolvedBase {
+            locked,
+            selection,
+            archives: archives
+                .map(|archive| (archive.suite.clone(), archive.components.clone()))
+                .collect(),
+        })
     }
 
     /// The newest package `name` in the archives of a base, whether it belongs to it or not.

@@ -254,6 +254,7 @@ fn a_scanner_finds_each_package_with_its_version_its_sums_and_its_copyright() {
     let rootfs = Bundle::of(&image, &workshop).rootfs();
     let shown = bases(&workshop, &["show", "debian:bookworm/python3", "--json"]).output();
     let shown: Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(shown["archives"][0]["suite"], "bookworm", "{shown}");
     let packages = shown["packages"].as_array().unwrap();
     assert!(packages.len() > 15, "{shown}");
     let directory = rootfs.join("var/lib/dpkg/status.d");
@@ -287,6 +288,23 @@ fn a_scanner_finds_each_package_with_its_version_its_sums_and_its_copyright() {
     assert_eq!(listed, 2 * packages.len());
     let os = fs::read_to_string(rootfs.join("etc/os-release")).unwrap();
     assert_tells(&os, &["ID=debian", "VERSION_ID=\"12\""]);
+}
+
+#[test]
+fn a_base_is_shown_with_its_archives_and_its_reasons_in_one_column() {
+    let workshop = Workshop::new();
+    let shown = bases(&workshop, &["show", "debian:trixie/python3"]).output();
+    assert_tells(&shown, &["trixie-security (main)"]);
+    let (_, left_out) = shown.split_once("Left out").unwrap();
+    let columns: BTreeSet<usize> = left_out
+        .lines()
+        .filter(|line| line.starts_with("  "))
+        .map(|line| {
+            let name = line.trim_start().find(' ').unwrap() + 2;
+            line[name..].find(|it| it != ' ').unwrap() + name
+        })
+        .collect();
+    assert_eq!(columns.len(), 1, "{shown}");
 }
 
 #[test]

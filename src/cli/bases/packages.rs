@@ -193,10 +193,21 @@ fn as_text(resolved: &ResolvedBase) -> String {
         packages.len(),
         human(resolved.locked.size())
     );
+    let archives = resolved.archives.iter();
+    let archives: Vec<String> = archives
+        .map(|(suite, components)| format!("{suite} ({})", components.join(", ")))
+        .collect();
+    let _ = writeln!(text, "from the archives {}", archives.join(", "));
     if !resolved.selection.left_out.is_empty() {
         let _ = writeln!(text, "\nLeft out, though packages depend on it:");
     }
-    for left in &resolved.selection.left_out {
+    let left_out = &resolved.selection.left_out;
+    let name = left_out
+        .iter()
+        .map(|it| it.package.len())
+        .max()
+        .unwrap_or(0);
+    for left in left_out {
         let by = left.wanted_by.join(", ");
         let _ = writeln!(
             text,
@@ -238,10 +249,16 @@ fn as_json(resolved: &ResolvedBase) -> anyhow::Result<String> {
             })
         })
         .collect();
+    let archives: Vec<_> = resolved
+        .archives
+        .iter()
+        .map(|(suite, components)| serde_json::json!({"suite": suite, "components": components}))
+        .collect();
     let document = serde_json::json!({
         "schema": 1,
         "base": locked.reference.to_string(),
         "architecture": locked.architecture.name(),
+        "archives": archives,
         "packages": packages,
         "left_out": left_out,
     });

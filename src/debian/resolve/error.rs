@@ -39,7 +39,7 @@ pub enum ResolutionError {
     },
     /// No index has a package of this name.
     #[error(
-        "there is no package {package}{similar}; `distrobuild bases show` tells the archives that were searched"
+        "there is no package {package}{similar}; `distrobuild bases show BASE` tells the archives that are searched"
     )]
     Unknown {
         /// What was asked for.
