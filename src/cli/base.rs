@@ -87,6 +87,31 @@ impl Ground {
         Ok(())
     }
 
+    /// Says which packages hold the libraries that are missing in the closure of the app.
+    pub(super) fn tell_missing(&self, names: &[String], terminal: &Terminal) {
+        match self {
+            Self::Data(_) => {
+                let _ = (names, terminal);
+            }
+            #[cfg(feature = "debian")]
+            Self::Packages(supply) => {
+                let downloads = Downloads::new(terminal);
+                let found = supply
+                    .session()
+                    .packages_with(supply.request(), names, &downloads);
+                terminal.warn(&match found {
+                    Ok(libraries) => {
+                        let unfound = crate::debian::Unfound { libraries };
+                        format!("the base lacks what the app needs:\n{unfound}")
+                    }
+                    Err(why) => format!(
+                        "the base lacks what the app needs; which packages hold it cannot be told: {why}"
+                    ),
+                });
+            }
+        }
+    }
+
     /// Plans the image.
     pub(super) fn plan(
         &mut self,

@@ -36,6 +36,13 @@ pub(super) fn run(arguments: &Deps, terminal: &Terminal) -> anyhow::Result<ExitC
         terminal.warn(notice);
     }
     let complete = resolved.closure.is_complete();
+    let missing = resolved.closure.missing.iter();
+    let missing: Vec<String> = missing
+        .map(|library| library.name.to_string_lossy().into_owned())
+        .collect();
+    if !missing.is_empty() {
+        ground.tell_missing(&missing, terminal);
+    }
     // The process ends here: thousands of small pieces need not be given back one by one.
     std::mem::forget(resolved);
     Ok(if complete {

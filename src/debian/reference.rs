@@ -25,7 +25,7 @@ pub struct Reference {
 /// A string that is no [`Reference`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} names no base: DISTRIBUTION:RELEASE/BASE is expected, as in debian:bookworm/cc; `distrobuild bases list` shows them"
+    "{0:?} names no base of packages: DISTRIBUTION:RELEASE/BASE is expected, as in debian:bookworm/cc; `distrobuild bases list` shows them"
 )]
 pub struct ReferenceError(String);
 
