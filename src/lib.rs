@@ -32,6 +32,7 @@ pub mod layer;
 pub mod packages;
 mod path;
 pub mod plugins;
+mod private;
 pub mod report;
 pub mod rootfs;
 pub mod smoke;

@@ -25,7 +25,7 @@ mod tidy;
 use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::num::NonZeroUsize;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -268,18 +268,11 @@ fn prepare(directory: &Path) -> Result<(), String> {
         .mode(0o700)
         .create(&unpacked)
         .map_err(|error| error.to_string())?;
+    if fs::symlink_metadata(&unpacked).is_ok_and(|facts| facts.is_symlink()) {
+        return Err(format!("{} is no directory", unpacked.display()));
+    }
     for path in [directory, &unpacked] {
-        let facts = fs::symlink_metadata(path).map_err(|error| error.to_string())?;
-        if !facts.is_dir() && path == unpacked {
-            return Err(format!("{} is no directory", path.display()));
-        }
-        let facts = fs::metadata(path).map_err(|error| error.to_string())?;
-        if facts.uid() != rustix::process::geteuid().as_raw() {
-            return Err("it belongs to another user".to_owned());
-        }
-        if facts.mode() & 0o022 != 0 {
-            return Err("other users may write to it (chmod 700 would mend that)".to_owned());
-        }
+        crate::private::check(path)?;
     }
     // Read-only file systems are found out here and not in the middle of a build.
     tempfile::Builder::new()

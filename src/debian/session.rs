@@ -2,6 +2,7 @@
 
 mod archive;
 mod error;
+mod indices;
 mod supply;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,11 +22,10 @@ use super::{
 use crate::download::{Downloader, Expected, Progress, Request};
 use crate::rootfs::{Base, BaseConfig};
 use archive::{Place, Suite};
+use indices::Indices;
 
 /// Where downloads are, below the cache's directory.
 const DOWNLOADS: &str = "downloads";
-/// Where parsed indices are, below the cache's directory.
-const INDICES: &str = "indices";
 
 /// Where packages come from, and what is trusted.
 #[derive(Debug, Clone)]
@@ -143,6 +143,7 @@ pub struct Session {
     recipes: Recipes,
     downloader: Downloader,
     pool: Pool,
+    indices: Indices,
     /// By suite and architecture: each is looked up once.
     suites: Mutex<BTreeMap<(Reference, String, Architecture), Arc<Suite>>>,
     notices: Mutex<Vec<String>>,
@@ -187,6 +188,7 @@ impl Session {
             recipes,
             downloader,
             pool,
+            indices: Indices::open(options.cache.as_deref()),
             suites: Mutex::default(),
             notices: Mutex::new(notices),
             sources: std::sync::OnceLock::new(),
@@ -200,9 +202,7 @@ impl Session {
     /// When it cannot be read.
     pub fn cache_size(cache: &Path) -> std::io::Result<u64> {
         let downloads = crate::download::summary(&cache.join(DOWNLOADS))?.bytes;
-        Ok(downloads
-            + Pool::summary(cache)?.bytes
-            + indices(cache)?.iter().map(|it| it.2).sum::<u64>())
+        Ok(downloads + Pool::summary(cache)?.bytes + indices::size(cache)?)
     }
 
     /// Removes from the cache in this directory what was not used for longest, until at most
@@ -211,27 +211,15 @@ impl Session {
     /// # Errors
     /// When it cannot be read.
     pub fn prune_cache(cache: &Path, keep: u64) -> std::io::Result<u64> {
-        let excess = |size: u64| {
+        // What of a part that takes `size` may stay.
+        let rest = |size: u64| {
             Self::cache_size(cache).map(|all| size.saturating_sub(all.saturating_sub(keep)))
         };
-        let mut freed = 0;
-        let mut indices = indices(cache)?;
-        indices.sort();
-        let all: u64 = indices.iter().map(|it| it.2).sum();
-        let mut left = all;
-        let target = excess(all)?;
-        for (_, path, size) in indices {
-            if left <= target {
-                break;
-            }
-            std::fs::remove_file(path)?;
-            left -= size;
-            freed += size;
-        }
-        freed += Pool::prune(cache, excess(Pool::summary(cache)?.bytes)?)?;
+        let mut freed = indices::prune(cache, rest(indices::size(cache)?)?)?;
+        freed += Pool::prune(cache, rest(Pool::summary(cache)?.bytes)?)?;
         let downloads = cache.join(DOWNLOADS);
         let size = crate::download::summary(&downloads)?.bytes;
-        freed += crate::download::prune(&downloads, excess(size)?)?;
+        freed += crate::download::prune(&downloads, rest(size)?)?;
         Ok(freed)
     }
 
@@ -550,6 +538,7 @@ impl Session {
         let opener = archive::Opener {
             options: &self.options,
             downloader: &self.downloader,
+            indices: &self.indices,
             progress,
         };
         let suite = Arc::new(opener.open(place, architecture)?);
@@ -557,23 +546,6 @@ impl Session {
         suites.insert(key, Arc::clone(&suite));
         Ok(suite)
     }
-}
-
-/// The parsed indices in a cache: when each was made, where it is, its size.
-fn indices(cache: &Path) -> std::io::Result<Vec<(SystemTime, PathBuf, u64)>> {
-    let directory = cache.join(INDICES);
-    let entries = match std::fs::read_dir(directory) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries?,
-    };
-    entries
-        .map(|entry| {
-            let entry = entry?;
-            let facts = entry.metadata()?;
-            let modified = facts.modified().unwrap_or(UNIX_EPOCH);
-            Ok((modified, entry.path(), facts.len()))
-        })
-        .collect()
 }
 
 /// The packages that come for those that were added, beside what the base has anyway.

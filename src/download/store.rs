@@ -50,7 +50,9 @@ impl Store {
         let Some(cache) = cache else {
             return Self::temporary(None, None);
         };
-        if let Err(reason) = trusted(cache) {
+        // Files are used by their path after they were verified, and what no hash is known of is
+        // only signed: nobody else may write there.
+        if let Err(reason) = crate::private::check(cache) {
             return Self::temporary(None, Some((cache, reason)));
         }
         match prepare(cache) {
@@ -226,23 +228,6 @@ pub(super) fn absorb(file: &mut File, hasher: &mut Hasher) -> io::Result<u64> {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
-    }
-}
-
-/// Files are used by their path after they were verified, and what no hash is known of is
-/// only signed: nobody else may write there.
-fn trusted(cache: &Path) -> Result<(), String> {
-    match fs::metadata(cache) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error.to_string()),
-        Ok(found) if !found.is_dir() => Err("it is no directory".to_owned()),
-        Ok(found) if found.uid() != rustix::process::geteuid().as_raw() => {
-            Err("it belongs to another user".to_owned())
-        }
-        Ok(found) if found.mode() & 0o022 != 0 => {
-            Err("other users may write to it (chmod 700 would mend that)".to_owned())
-        }
-        Ok(_) => Ok(()),
     }
 }
 

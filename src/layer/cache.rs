@@ -21,7 +21,7 @@ mod recipe;
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -154,17 +154,8 @@ impl Cache {
     /// intent, so nobody else may have written there.
     fn is_trusted(&self) -> bool {
         *self.trusted.get_or_init(|| {
-            let reason = match fs::metadata(&self.directory) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return true,
-                Err(error) => error.to_string(),
-                Ok(found) if !found.is_dir() => "it is no directory".to_owned(),
-                Ok(found) if found.uid() != rustix::process::geteuid().as_raw() => {
-                    "it belongs to another user".to_owned()
-                }
-                Ok(found) if found.mode() & 0o022 != 0 => {
-                    "other users may write to it (chmod 700 would mend that)".to_owned()
-                }
-                Ok(_) => return true,
+            let Err(reason) = crate::private::check(&self.directory) else {
+                return true;
             };
             self.degrade(reason);
             false

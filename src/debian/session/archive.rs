@@ -1,12 +1,10 @@
 //! One suite of an archive: where it is, its signed state, its indices.
 
-use std::path::PathBuf;
-
+use super::indices::Indices;
 use super::{Architecture, Mirror, Recipe, SessionError, SessionOptions};
 use crate::debian::recipe::Archive;
 use crate::debian::{AptSource, Index, Keyring, Release, Trust};
 use crate::download::{Downloader, Expected, Fetched, Progress, Request};
-use crate::layer::Digest;
 
 /// The most bytes of an `InRelease`: Debian's unstable has 0.2 MB.
 const RELEASE_LIMIT: u64 = 16 << 20;
@@ -89,6 +87,7 @@ fn of_host(archive: &Archive, architecture: Architecture, sources: &[AptSource])
 pub(super) struct Opener<'a> {
     pub(super) options: &'a SessionOptions,
     pub(super) downloader: &'a Downloader,
+    pub(super) indices: &'a Indices,
     pub(super) progress: &'a dyn Progress,
 }
 
@@ -183,7 +182,7 @@ impl Opener<'_> {
                 known: suite.release.architectures.clone(),
             });
         };
-        if let Some(index) = self.parsed(file.sha256) {
+        if let Some(index) = self.indices.get(&file.sha256) {
             return Ok(index);
         }
         let fetched = self.fetch(suite, path)?;
@@ -196,7 +195,7 @@ impl Opener<'_> {
             suite: suite.archive.suite.clone(),
             source,
         })?;
-        self.keep_parsed(file.sha256, &index);
+        self.indices.keep(&file.sha256, &index);
         Ok(index)
     }
 
@@ -210,13 +209,13 @@ impl Opener<'_> {
         for url in &suite.urls {
             let below = format!("{url}/dists/{}", suite.archive.suite);
             // By its hash it is there also while the mirror is being renewed.
-            if suite.release.by_hash
-                && let Some((directory, _)) = path.rsplit_once('/')
-            {
+            if suite.release.by_hash {
+                let directory = path.rsplit_once('/').map_or("", |(directory, _)| directory);
+                let separator = if directory.is_empty() { "" } else { "/" };
                 let hash = file.sha256.hex();
-                urls.push(format!("{below}/{directory}/by-hash/SHA256/{hash}"));
-            } else if suite.release.by_hash {
-                urls.push(format!("{below}/by-hash/SHA256/{}", file.sha256.hex()));
+                urls.push(format!(
+                    "{below}/{directory}{separator}by-hash/SHA256/{hash}"
+                ));
             }
             urls.push(format!("{below}/{path}"));
         }
@@ -229,32 +228,6 @@ impl Opener<'_> {
             },
         };
         Ok(self.downloader.fetch(&request, self.progress)?)
-    }
-
-    /// The index that was parsed before from the file of this hash.
-    fn parsed(&self, of: Digest) -> Option<Index> {
-        Index::from_bytes(std::fs::read(self.parsed_path(of)?).ok()?)
-    }
-
-    fn parsed_path(&self, of: Digest) -> Option<PathBuf> {
-        let cache = self.options.cache.as_ref()?;
-        Some(cache.join(super::INDICES).join(of.hex()))
-    }
-
-    /// Keeps a parsed index; where that fails, it is parsed again.
-    fn keep_parsed(&self, of: Digest, index: &Index) {
-        let kept = || -> std::io::Result<()> {
-            let Some(path) = self.parsed_path(of) else {
-                return Ok(());
-            };
-            let directory = path.parent().unwrap_or(&path);
-            std::fs::create_dir_all(directory)?;
-            let mut file = tempfile::NamedTempFile::new_in(directory)?;
-            std::io::Write::write_all(&mut file, &index.to_bytes())?;
-            file.persist(&path)?;
-            Ok(())
-        };
-        let _ = kept();
     }
 }
 

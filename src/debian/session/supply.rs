@@ -123,7 +123,7 @@ impl Supply {
     }
 
     /// Plans an image of the app on this base. What the base lacks is looked up in the archives,
-    /// and, with `add`, added to it.
+    /// and added to it where `missing` says so.
     ///
     /// # Errors
     /// Those of [`Builder::plan`] and [`Supply::base`]; [`Error::Lacking`] names the packages that
@@ -131,7 +131,7 @@ impl Supply {
     pub fn plan(
         &mut self,
         builder: &mut Builder,
-        add: Missing,
+        missing: Missing,
         progress: &dyn Progress,
     ) -> Result<Plan, Error> {
         let mut notices = self.lay(builder, progress)?;
@@ -145,7 +145,7 @@ impl Supply {
                 }
             };
             let unfound = self.find(&unresolved, progress);
-            if add == Missing::Add
+            if missing == Missing::Add
                 && let Ok(unfound) = &unfound
                 && self.add(unfound.packages())
             {
@@ -246,6 +246,7 @@ impl Session {
         let opener = archive::Opener {
             options: &self.options,
             downloader: &self.downloader,
+            indices: &self.indices,
             progress,
         };
         for suite in self.suites(&recipe, request.architecture, progress)? {
