@@ -10,7 +10,7 @@ use crate::build::{Builder, Plan};
 use crate::rootfs::Base;
 
 #[cfg(feature = "debian")]
-pub(super) use packages::{Downloads, options, this_machine};
+pub(super) use packages::{Downloads, counted, options, this_machine};
 
 /// What a build starts from.
 pub(super) enum Ground {

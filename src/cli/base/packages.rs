@@ -140,13 +140,18 @@ pub(super) fn refuse_for_data(arguments: &BaseArguments) -> Result<(), Usage> {
     }
 }
 
+/// So many packages, in words.
+pub(crate) fn counted(packages: usize) -> String {
+    let plural = if packages == 1 { "" } else { "s" };
+    format!("{packages} package{plural}")
+}
+
 /// Says what the base is made of.
 pub(super) fn tell(supply: &Supply, terminal: &Terminal) {
     let Some(locked) = supply.locked() else {
         return;
     };
-    let count = locked.packages.len();
-    let plural = if count == 1 { "" } else { "s" };
+    let count = counted(locked.packages.len());
     let lock = match supply.lock() {
         Some(path) => format!(", from {}", path.display()),
         None => String::new(),
@@ -155,7 +160,7 @@ pub(super) fn tell(supply: &Supply, terminal: &Terminal) {
     terminal.fact(
         "base",
         &format!(
-            "{} for {}: {count} package{plural}, {size} of .deb files{lock}",
+            "{} for {}: {count}, {size} of .deb files{lock}",
             locked.reference, locked.architecture
         ),
     );
@@ -226,5 +231,84 @@ impl Drop for Downloads<'_> {
         if let Some(bar) = lock(&self.state).bar.take() {
             bar.finish_and_clear();
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn platform(text: &str) -> Platform {
+        text.parse().unwrap()
+    }
+
+    fn chosen(
+        asked: Option<Architecture>,
+        app: &Path,
+        of: Option<&str>,
+    ) -> Result<Architecture, String> {
+        let platform = of.map(platform);
+        architecture(asked, app, platform.as_ref()).map_err(|error| error.to_string())
+    }
+
+    /// The start of a little-endian ELF file of 64 bits for this machine.
+    fn program(machine: u16) -> Vec<u8> {
+        let mut bytes = b"\x7fELF\x02\x01\x01".to_vec();
+        bytes.resize(64, 0);
+        bytes[16] = 2;
+        bytes[18..20].copy_from_slice(&machine.to_le_bytes());
+        bytes[20] = 1;
+        bytes[52] = 64;
+        bytes[54] = 56;
+        bytes
+    }
+
+    #[test]
+    fn what_is_asked_for_comes_before_what_the_app_is() {
+        let app = Path::new("/proc/self/exe");
+        let arm = Some(Architecture::Arm64);
+        let s390 = Some("linux/s390x");
+        assert_eq!(chosen(arm, app, None), Ok(Architecture::Arm64));
+        assert_eq!(chosen(None, app, s390), Ok(Architecture::S390x));
+        assert_eq!(
+            chosen(arm, app, Some("linux/arm64")),
+            Ok(Architecture::Arm64)
+        );
+    }
+
+    #[test]
+    fn two_wishes_that_differ_and_machines_that_debian_does_not_know_are_refused() {
+        let app = Path::new("/nowhere");
+        let both = chosen(Some(Architecture::Arm64), app, Some("linux/s390x"));
+        let error = both.unwrap_err();
+        assert!(error.contains("--arch arm64 and --platform"), "{error}");
+        let error = chosen(None, app, Some("linux/loong64")).unwrap_err();
+        assert!(error.contains("Debian has no packages for it"), "{error}");
+    }
+
+    #[test]
+    fn an_app_that_is_a_program_tells_its_architecture_and_any_other_is_for_this_machine() {
+        let directory = tempfile::tempdir().unwrap();
+        let app = directory.path().join("app");
+        // EM_AARCH64 of elf(5).
+        std::fs::write(&app, program(183)).unwrap();
+        assert_eq!(chosen(None, &app, None), Ok(Architecture::Arm64));
+        let here = this_machine().unwrap();
+        std::fs::write(&app, "#!/usr/bin/env python3\n").unwrap();
+        assert_eq!(chosen(None, &app, None), Ok(here));
+        assert_eq!(chosen(None, directory.path(), None), Ok(here));
+        assert_eq!(
+            chosen(None, &directory.path().join("absent"), None),
+            Ok(here)
+        );
+    }
+
+    #[test]
+    fn one_package_is_not_called_packages() {
+        assert_eq!(
+            [0, 1, 2].map(counted),
+            ["0 packages", "1 package", "2 packages"]
+        );
     }
 }

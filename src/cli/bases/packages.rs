@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use crate::cli::Usage;
 use crate::cli::args::Archives;
-use crate::cli::base::{Downloads, options, this_machine};
+use crate::cli::base::{Downloads, counted, options, this_machine};
 use crate::cli::terminal::Terminal;
 use crate::debian::{
     Architecture, BaseRequest, Lock, LockError, LockedBase, Recipes, Reference, ResolvedBase,
@@ -83,8 +83,8 @@ pub(super) fn lock(
             let resolved = session.resolve(&request, &Downloads::new(terminal))?;
             let locked = resolved.locked;
             let summary = format!(
-                "{reference} for {architecture}: {} packages, {}",
-                locked.packages.len(),
+                "{reference} for {architecture}: {}, {}",
+                counted(locked.packages.len()),
                 human(locked.size())
             );
             let former = lock.put(locked.clone());
@@ -189,8 +189,8 @@ fn as_text(resolved: &ResolvedBase) -> String {
     }
     let _ = writeln!(
         text,
-        "{} packages, {} of .deb files",
-        packages.len(),
+        "{}, {} of .deb files",
+        counted(packages.len()),
         human(resolved.locked.size())
     );
     let archives = resolved.archives.iter();
@@ -265,4 +265,114 @@ fn as_json(resolved: &ResolvedBase) -> anyhow::Result<String> {
     let mut text = serde_json::to_string_pretty(&document)?;
     text.push('\n');
     Ok(text)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::debian::{Exclusion, Index, Wanted, resolve};
+    use crate::layer::Digest;
+
+    fn package(name: &str, version: &str, depends: &str) -> String {
+        let sha256 = Digest::of(version.as_bytes()).hex();
+        format!(
+            "Package: {name}\nVersion: {version}\nArchitecture: amd64\nDepends: {depends}\n\
+             Filename: pool/{name}.deb\nSize: 2000\nSHA256: {sha256}\n\n"
+        )
+    }
+
+    fn locked(versions: &[(&str, &str)]) -> LockedBase {
+        let packages = versions
+            .iter()
+            .map(|(name, version)| crate::debian::LockedPackage {
+                name: (*name).to_owned(),
+                version: (*version).to_owned(),
+                architecture: "amd64".to_owned(),
+                suite: "bookworm".to_owned(),
+                path: format!("pool/{name}.deb"),
+                size: 2000,
+                sha256: Digest::of(version.as_bytes()),
+            });
+        LockedBase {
+            reference: "debian:bookworm/cc".parse().unwrap(),
+            architecture: Architecture::Amd64,
+            recipe: vec!["app".to_owned()],
+            added: Vec::new(),
+            packages: packages.collect(),
+        }
+    }
+
+    fn resolved(index: &str, excluded: &[(&str, &str)], of: LockedBase) -> ResolvedBase {
+        let exclusions: Vec<Exclusion> = excluded
+            .iter()
+            .map(|(package, because)| Exclusion {
+                package: (*package).to_owned(),
+                because: (*because).to_owned(),
+            })
+            .collect();
+        let wanted = Wanted {
+            packages: &of.recipe,
+            exclusions: &exclusions,
+            architecture: Architecture::Amd64,
+        };
+        let selection = resolve(&[Index::read(index.as_bytes()).unwrap()], &wanted).unwrap();
+        ResolvedBase {
+            locked: of,
+            selection,
+        }
+    }
+
+    fn two() -> ResolvedBase {
+        let index = package("app", "1.0-1", "libsomething1, debconf-like-thing")
+            + &package("libsomething1", "1:2.0~rc1-3", "");
+        let locked = locked(&[("app", "1.0-1"), ("libsomething1", "1:2.0~rc1-3")]);
+        let excluded = [("debconf-like-thing", "it asks questions")];
+        resolved(&index, &excluded, locked)
+    }
+
+    #[test]
+    fn packages_are_shown_in_columns_with_why_they_are_there_and_what_is_not() {
+        assert_eq!(
+            as_text(&two()),
+            "  app            1.0-1           2.0 kB  asked for\n  \
+             libsomething1  1:2.0~rc1-3     2.0 kB  needed by app\n\
+             2 packages, 4.0 kB of .deb files\n\n\
+             Left out, though packages depend on it:\n  \
+             debconf-like-thing  it asks questions (wanted by app)\n"
+        );
+    }
+
+    #[test]
+    fn one_package_is_not_called_packages_and_nothing_left_out_is_not_told() {
+        let one = resolved(&package("app", "1", ""), &[], locked(&[("app", "1")]));
+        assert_eq!(
+            as_text(&one),
+            "  app  1     2.0 kB  asked for\n1 package, 2.0 kB of .deb files\n"
+        );
+    }
+
+    #[test]
+    fn programs_are_told_the_same() {
+        let text = as_json(&two()).unwrap();
+        let document: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(document["base"], "debian:bookworm/cc");
+        assert_eq!(document["architecture"], "amd64");
+        let second = &document["packages"][1];
+        assert_eq!(second["version"], "1:2.0~rc1-3");
+        assert_eq!(second["because"], "needed by app");
+        assert_eq!(second["sha256"], Digest::of(b"1:2.0~rc1-3").hex());
+        assert_eq!(document["left_out"][0]["wanted_by"][0], "app");
+    }
+
+    #[test]
+    fn what_changed_is_shown_below_the_base() {
+        let (former, now) = (locked(&[("a", "1")]), locked(&[("a", "2"), ("b", "1")]));
+        assert_eq!(changes(None, &now), "");
+        assert_eq!(changes(Some(&now), &now), ": nothing changed");
+        assert_eq!(
+            changes(Some(&former), &now),
+            ":\n    a 1 -> 2\n  + b 1 (amd64)"
+        );
+    }
 }

@@ -245,3 +245,159 @@ pub(super) fn reader(
         _ => limited(Box::new(opened)),
     })
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::debian::Recipes;
+
+    const MAIN: &str = "http://deb.debian.org/debian";
+    const SECURITY: &str = "http://deb.debian.org/debian-security";
+
+    fn recipe(reference: &str) -> Recipe {
+        let recipes = Recipes::built_in().unwrap();
+        recipes.find(&reference.parse().unwrap()).unwrap()
+    }
+
+    fn source(uri: &str, suites: &[&str]) -> AptSource {
+        AptSource {
+            uris: vec![uri.to_owned()],
+            suites: suites.iter().map(|suite| (*suite).to_owned()).collect(),
+            components: vec!["main".to_owned(), "contrib".to_owned()],
+            architectures: Vec::new(),
+            signed_by: None,
+        }
+    }
+
+    /// The suites of `debian:bookworm/base`, each with its URLs.
+    fn bookworm(mirrors: &[&str], sources: &[AptSource]) -> Vec<(String, Vec<String>)> {
+        let mirrors: Vec<Mirror> = mirrors.iter().map(|text| text.parse().unwrap()).collect();
+        let recipe = recipe("debian:bookworm/base");
+        places(&recipe, Architecture::Amd64, &mirrors, sources)
+            .into_iter()
+            .map(|place| (place.archive.suite.clone(), place.urls))
+            .collect()
+    }
+
+    fn expected(main: &[&str], updates: &[&str], security: &[&str]) -> Vec<(String, Vec<String>)> {
+        let suites = ["bookworm", "bookworm-updates", "bookworm-security"];
+        suites
+            .iter()
+            .zip([main, updates, security])
+            .map(|(suite, urls)| {
+                let urls = urls.iter().map(|url| (*url).to_owned()).collect();
+                ((*suite).to_owned(), urls)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn without_mirrors_and_sources_a_suite_is_at_its_usual_place() {
+        let usual = expected(&[MAIN], &[MAIN], &[SECURITY]);
+        assert_eq!(bookworm(&[], &[]), usual);
+    }
+
+    #[test]
+    fn a_mirror_without_a_suite_is_one_of_the_main_archive_alone() {
+        let found = bookworm(&["http://a/debian", "http://b/debian/"], &[]);
+        let both = &["http://a/debian", "http://b/debian"];
+        assert_eq!(found, expected(both, both, &[SECURITY]));
+    }
+
+    #[test]
+    fn a_mirror_of_a_suite_comes_before_those_of_the_main_archive_and_each_once() {
+        let mirrors = [
+            "http://a/debian",
+            "bookworm=http://b/debian",
+            "bookworm=http://a/debian/",
+            "bookworm-security=http://c/security",
+            "trixie=http://d/debian",
+        ];
+        assert_eq!(
+            bookworm(&mirrors, &[]),
+            expected(
+                &["http://b/debian", "http://a/debian"],
+                &["http://a/debian"],
+                &["http://c/security"],
+            )
+        );
+    }
+
+    #[test]
+    fn the_sources_of_the_system_come_before_the_usual_place() {
+        let sources = [
+            source("http://near/debian/", &["bookworm", "bookworm-updates"]),
+            source("http://far/debian", &["bookworm"]),
+            source(MAIN, &["bookworm-updates"]),
+        ];
+        assert_eq!(
+            bookworm(&[], &sources),
+            expected(
+                &["http://near/debian", "http://far/debian", MAIN],
+                &["http://near/debian", MAIN],
+                &[SECURITY],
+            )
+        );
+        // What the user names counts alone.
+        let found = bookworm(&["http://a/debian"], &sources);
+        assert_eq!(found[0].1, ["http://a/debian"]);
+    }
+
+    #[test]
+    fn a_source_for_other_machines_or_components_is_passed_over() {
+        let usual = expected(&[MAIN], &[MAIN], &[SECURITY]);
+        let mut other = source("http://near/debian", &["bookworm"]);
+        other.architectures = vec!["arm64".to_owned()];
+        assert_eq!(bookworm(&[], &[other.clone()]), usual);
+        other.architectures.push("amd64".to_owned());
+        assert_eq!(bookworm(&[], &[other.clone()])[0].1.len(), 2);
+        other.components = vec!["contrib".to_owned()];
+        assert_eq!(bookworm(&[], &[other]), usual);
+    }
+
+    #[test]
+    fn each_architecture_has_the_archives_that_are_made_for_it() {
+        let noble = recipe("ubuntu:noble/base");
+        let urls = |architecture| -> Vec<Vec<String>> {
+            let places = places(&noble, architecture, &[], &[]).into_iter();
+            places.map(|place| place.urls).collect()
+        };
+        assert_eq!(
+            urls(Architecture::Amd64)[0],
+            ["http://archive.ubuntu.com/ubuntu"]
+        );
+        assert_eq!(
+            urls(Architecture::Arm64)[0],
+            ["http://ports.ubuntu.com/ubuntu-ports"]
+        );
+        // Nobody makes security updates of bookworm for it any more.
+        let bookworm = recipe("debian:bookworm/base");
+        let places = places(&bookworm, Architecture::S390x, &[], &[]);
+        let suites: Vec<&str> = places.iter().map(|it| it.archive.suite.as_str()).collect();
+        assert_eq!(suites, ["bookworm", "bookworm-updates"]);
+    }
+
+    #[test]
+    fn files_of_an_archive_are_read_by_the_ending_of_their_names() {
+        let read = |name: &str, bytes: &[u8]| {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), bytes).unwrap();
+            let mut text = String::new();
+            let mut reader = reader(file.path(), name).unwrap();
+            std::io::Read::read_to_string(&mut reader, &mut text).map(|_| text)
+        };
+        let pack = |text: &[u8]| {
+            let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            std::io::Write::write_all(&mut gzip, text).unwrap();
+            gzip.finish().unwrap()
+        };
+        // A gzip file may have several members.
+        let both = [pack(b"usr/bin/jq "), pack(b"utils/jq\n")].concat();
+        let expected = "usr/bin/jq utils/jq\n";
+        assert_eq!(read("main/Contents-amd64.gz", &both).unwrap(), expected);
+        assert_eq!(read("main/Contents-amd64", b"plain").unwrap(), "plain");
+        assert!(read("main/Contents-amd64.gz", b"plain").is_err());
+        assert!(read("main/Contents-amd64.xz", b"plain").is_err());
+    }
+}

@@ -279,3 +279,52 @@ impl Session {
         Ok(found)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unfound(libraries: &[(&str, &[&str])]) -> Unfound {
+        let libraries = libraries.iter().map(|(library, packages)| {
+            let packages = packages.iter().map(|package| (*package).to_owned());
+            ((*library).to_owned(), packages.collect())
+        });
+        Unfound {
+            libraries: libraries.collect(),
+        }
+    }
+
+    #[test]
+    fn each_library_is_told_with_its_packages_and_how_to_add_them() {
+        let some = unfound(&[
+            ("libjq.so.1", &["libjq1"]),
+            ("libblas.so.3", &["libblas3", "libatlas3-base"]),
+            ("libown.so", &[]),
+        ]);
+        assert_eq!(
+            some.to_string(),
+            "  libblas.so.3 is in the package libblas3, and in libatlas3-base\n  \
+             libjq.so.1 is in the package libjq1\n  \
+             no package of the release has libown.so\n\
+             Add them with --add-missing, or with --package libblas3 --package libjq1"
+        );
+    }
+
+    #[test]
+    fn one_package_may_bring_several_libraries() {
+        let both = unfound(&[("liba.so", &["ab"]), ("libb.so", &["ab", "c"])]);
+        assert_eq!(both.packages(), ["ab"]);
+        assert!(both.to_string().ends_with("or with --package ab"));
+    }
+
+    #[test]
+    fn nothing_is_to_be_added_where_no_package_has_it() {
+        let none = unfound(&[("libown.so", &[])]);
+        assert_eq!(none.packages(), [""; 0]);
+        assert_eq!(
+            none.to_string(),
+            "  no package of the release has libown.so\n"
+        );
+        assert_eq!(Unfound::default().to_string(), "");
+    }
+}
