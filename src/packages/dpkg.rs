@@ -265,6 +265,23 @@ fn control(paragraph: &[u8]) -> Option<Package> {
     })
 }
 
+/// The configuration files that a paragraph lists, each with its sum of 32 digits, as they are in
+/// dpkg's status file. Lists of sums leave them out: deb-md5sums(5).
+pub(super) fn conffiles(paragraph: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let lines = paragraph.split(|byte| *byte == b'\n');
+    let is_field = |line: &[u8]| line.trim_ascii_end().eq_ignore_ascii_case(b"Conffiles:");
+    let listed = lines.skip_while(move |line| !is_field(line)).skip(1);
+    listed
+        .take_while(|line| line.starts_with(b" "))
+        .filter_map(|line| {
+            let line = line.trim_ascii();
+            let line = line.strip_suffix(b" obsolete").unwrap_or(line);
+            let (path, sum) = line.split_at_checked(line.len().checked_sub(32)?)?;
+            Some((path.strip_suffix(b" ")?, sum))
+        })
+        .filter(|(path, _)| path.starts_with(b"/"))
+}
+
 /// Who owns `paths` by `status.d`, where each package has its paragraph in a file `NAME` and,
 /// in newer images, its files in `NAME.md5sums`.
 pub(super) fn owners_of_distroless(
@@ -294,6 +311,11 @@ pub(super) fn owners_of_distroless(
         };
         let Some(package) = name.strip_suffix(".md5sums") else {
             // Further paragraphs are of the same package for other architectures.
+            for (path, _) in Paragraphs(&bytes).flat_map(conffiles) {
+                for needle in needles.named(path) {
+                    claims.add(needle, &name);
+                }
+            }
             let paragraph = Paragraphs(&bytes).next().unwrap_or_default();
             if let Some(package) = control(paragraph) {
                 let owner = Owner {

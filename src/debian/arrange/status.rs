@@ -1,10 +1,13 @@
 //! `/var/lib/dpkg/status.d`: what vulnerability scanners read of an image without dpkg.
 
+use md5::{Digest as _, Md5};
+
 use super::gather::{Gathered, Kind};
-use super::{ArrangeError, Arrangement, Laid, Tree};
+use super::{ArrangeError, Arrangement, Laid, Tree, read};
 use crate::ImagePath;
 use crate::debian::deb::MemberKind;
 use crate::layer::Digest;
+use crate::rootfs::Content;
 
 const DIRECTORY: &str = "/var/lib/dpkg/status.d";
 
@@ -48,7 +51,11 @@ pub(super) fn check(arrangement: &Arrangement<'_>) -> Result<(), ArrangeError> {
 pub(super) fn add(tree: &mut Tree, gathered: &Gathered<'_>) -> Result<(), ArrangeError> {
     for package in gathered.arrangement.packages {
         let path = format!("{DIRECTORY}/{}", package.name);
-        let stanza = format!("{}\n", package.unpacked.control.trim_end());
+        let stanza = format!(
+            "{}\n{}",
+            package.unpacked.control.trim_end(),
+            conffiles(package, gathered)?
+        );
         tree.add_file(&path, stanza.into_bytes())?;
         let sums = sums(package, gathered);
         if !sums.is_empty() {
@@ -58,19 +65,50 @@ pub(super) fn add(tree: &mut Tree, gathered: &Gathered<'_>) -> Result<(), Arrang
     Ok(())
 }
 
+/// The configuration files that are in the image, as dpkg's own status has them: the sums leave
+/// them out.
+fn conffiles(package: &Laid<'_>, gathered: &Gathered<'_>) -> Result<String, ArrangeError> {
+    let mut field = String::new();
+    if value(&package.unpacked.control, "Conffiles").is_some() {
+        return Ok(field);
+    }
+    for path in &package.unpacked.conffiles {
+        let is_one_line = !path.as_bytes().iter().any(u8::is_ascii_control);
+        if is_one_line && let Some(content) = content(package, gathered, path) {
+            if field.is_empty() {
+                field.push_str("Conffiles:\n");
+            }
+            let sum = Md5::digest(read(content, package.name)?);
+            field.push_str(&format!(" {path} {sum:x}\n"));
+        }
+    }
+    Ok(field)
+}
+
+/// The content of a file of the package, if it is what the image has there.
+fn content<'a>(
+    package: &Laid<'_>,
+    gathered: &'a Gathered<'_>,
+    path: &ImagePath,
+) -> Option<&'a Content> {
+    let digest = digest(package, path)?;
+    match &gathered.entries.get(&gathered.landing_of(path)?)?.kind {
+        Kind::File {
+            sha256, content, ..
+        } => (*sha256 == digest).then_some(content),
+        _ => None,
+    }
+}
+
 fn sums(package: &Laid<'_>, gathered: &Gathered<'_>) -> String {
     let is_there = |line: &str| {
-        let (_, name) = line.split_once("  ")?;
-        let path = ImagePath::new(format!("/{name}")).ok()?;
-        let digest = digest(package, &path)?;
-        match &gathered.entries.get(&gathered.landing_of(&path)?)?.kind {
-            Kind::File { sha256, .. } => (*sha256 == digest).then_some(()),
-            _ => None,
-        }
+        let path = line.split_once("  ").map(|(_, name)| format!("/{name}"));
+        let path = path.and_then(|path| ImagePath::new(path).ok());
+        path.is_some_and(|path| content(package, gathered, &path).is_some())
     };
     let mut sums = String::new();
     for line in package.unpacked.md5sums.lines() {
-        if is_there(line).is_some() {
+        if is_there(line) {
             sums.push_str(line);
             sums.push('\n');
         }

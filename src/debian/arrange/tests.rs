@@ -324,6 +324,26 @@ fn the_status_is_the_stanza_and_the_sums_are_those_of_files_that_are_there() {
 }
 
 #[test]
+fn configuration_files_that_are_there_stand_in_the_status_with_their_sums() {
+    let package = |name: &str| {
+        let conffiles = "/etc/omitted\n/etc/ours\n/etc/there\n";
+        package(name)
+            .control_file("./conffiles", conffiles)
+            .file("./etc/there", "abc")
+            .file("./etc/ours", "theirs")
+            .file("./etc/omitted", "x")
+    };
+    let mut case = Case::of(&[("a", package("a"))]).omit(&["/etc/omitted"], &[]);
+    let own = Entry::file(Content::Bytes(b"ours".into()), 0o644, Origin::Base);
+    case.foundation.insert(path("/etc/ours"), own).unwrap();
+    let arranged = case.arranged();
+    // From md5sum(1).
+    assert!(text(&arranged, "/var/lib/dpkg/status.d/a").ends_with(
+        "\nDescription: a test\nConffiles:\n /etc/there 900150983cd24fb0d6963f7d28e17f72\n"
+    ));
+}
+
+#[test]
 fn a_package_that_is_not_what_the_index_says_is_refused() {
     let mut wrong = Case::of(&[("a", package("b"))]);
     assert!(

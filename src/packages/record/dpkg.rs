@@ -3,14 +3,17 @@
 //!
 //! Which fields a record has is what Trivy, Syft and Clair read: package, source, version and
 //! architecture to match advisories, the maintainer to tell a distribution's packages from
-//! others, and what it depends on. `Status` is left out, as distroless has it.
+//! others, and what it depends on. `Status` is left out, as distroless has it. Configuration files
+//! stand in `Conffiles`, as in dpkg's own status: a list of sums has none (deb-md5sums(5)).
 
 use std::collections::BTreeMap;
 
 use super::{Owned, Record, is_one_line};
 use crate::ImagePath;
 use crate::packages::apk::Paragraphs;
-use crate::packages::dpkg::{LIST_LIMIT, STATUS_DIRECTORY, diversions, divert, for_each_line};
+use crate::packages::dpkg::{
+    LIST_LIMIT, STATUS_DIRECTORY, conffiles, diversions, divert, for_each_line,
+};
 use crate::packages::needles::Needles;
 use crate::rootfs::{Content, Entry, Origin};
 use crate::sysroot::{Node, Sysroot, trace};
@@ -111,7 +114,7 @@ impl Scene<'_> {
         let (Some(origin), Some((first, stanza))) = (lowest, group.first()) else {
             return Vec::new();
         };
-        let paragraphs: Vec<&[u8]> = group.iter().map(|(_, stanza)| &stanza.text[..]).collect();
+        let mut paragraphs = Vec::new();
         let copyright = self.copyright(&stanza.name, origin);
         let own = copyright.as_ref().filter(|found| found.is_own);
         let mut sums = BTreeMap::new();
@@ -122,6 +125,7 @@ impl Scene<'_> {
                 .filter(|(_, taken)| taken.is_unchanged)
                 .map(|(path, taken)| (*path, &taken.place))
                 .collect();
+            paragraphs.push(self.paragraph(owned, stanza, &files));
             files.extend(own.map(|found| (&found.record.path, &found.record.path)));
             self.add_sums(owned, &stanza.name, &files, &mut sums);
         }
@@ -143,6 +147,31 @@ impl Scene<'_> {
         records
     }
 
+    /// The paragraph of a package with those of `files` that are for configuration. Their sums are
+    /// those of the files as they came, whatever an administrator made of them: dpkg-query(1).
+    fn paragraph(
+        &self,
+        owned: &Owned<'_>,
+        stanza: &Stanza,
+        files: &[(&ImagePath, &ImagePath)],
+    ) -> Vec<u8> {
+        let mut sums = BTreeMap::new();
+        self.find(&stanza.name, files, &mut sums, |found| {
+            conffiles(&owned.owner.paragraph).for_each(|(path, sum)| found(path, sum));
+        });
+        let mut text = stanza.text.clone();
+        sums.retain(|path, _| is_one_line(path.as_bytes()));
+        if !sums.is_empty() {
+            text.extend_from_slice(b"Conffiles:\n");
+        }
+        for (path, sum) in sums {
+            text.push(b' ');
+            text.extend_from_slice(path.as_bytes());
+            text.extend_from_slice(format!(" {sum}\n").as_bytes());
+        }
+        text
+    }
+
     /// The sums of `files` (paths in the system and in the image) as the package's list has them.
     /// Files that it does not list are left out: such as those that a maintainer script made.
     fn add_sums(
@@ -158,22 +187,41 @@ impl Scene<'_> {
         let Ok(list) = self.sysroot.read(&owned.owner.sums, LIST_LIMIT) else {
             return;
         };
+        let mut spelling = Vec::new();
+        self.find(package, files, sums, |found| {
+            for_each_line(&list, |line| {
+                // 32 digits, two spaces, and the path without its slash: deb-md5sums(5).
+                let Some((sum, path)) = line.split_at_checked(32) else {
+                    return;
+                };
+                let Some(path) = path.strip_prefix(b"  ") else {
+                    return;
+                };
+                spelling.clear();
+                spelling.push(b'/');
+                spelling.extend_from_slice(path.strip_prefix(b"./").unwrap_or(path));
+                found(&spelling, sum);
+            });
+        });
+    }
+
+    /// Adds the sums of those of `files` that `list` tells of, each by its path as the package
+    /// spells it.
+    fn find(
+        &self,
+        package: &str,
+        files: &[(&ImagePath, &ImagePath)],
+        sums: &mut BTreeMap<ImagePath, String>,
+        list: impl FnOnce(&mut dyn FnMut(&[u8], &[u8])),
+    ) {
         let paths: Vec<ImagePath> = files.iter().map(|(path, _)| (*path).clone()).collect();
         let mut needles = Needles::new(&paths, self.merged);
         divert(&mut needles, &self.diverted);
-        let mut spelling = Vec::new();
-        for_each_line(&list, |line| {
-            // 32 digits, two spaces, and the path without its slash: deb-md5sums(5).
-            let Some((sum, path)) = line.split_at_checked(32) else {
+        list(&mut |spelling, sum| {
+            if !is_sum(sum) {
                 return;
-            };
-            let (Some(path), true) = (path.strip_prefix(b"  "), is_sum(sum)) else {
-                return;
-            };
-            spelling.clear();
-            spelling.push(b'/');
-            spelling.extend_from_slice(path.strip_prefix(b"./").unwrap_or(path));
-            for needle in needles.named(&spelling) {
+            }
+            for needle in needles.named(spelling) {
                 if needle.claim.allows(package.as_bytes())
                     && let Some((_, place)) = files.get(needle.path)
                 {

@@ -167,6 +167,28 @@ fn a_file_that_was_changed_has_no_sum_and_its_package_a_record() {
 }
 
 #[test]
+fn configuration_files_are_recorded_as_dpkg_has_them_and_belong_to_their_package() {
+    let debian = System::debian().take("/etc/ld.conf", Origin::Runtime, true);
+    let status = fs::read_to_string(debian.at("/var/lib/dpkg/status")).unwrap();
+    let listed = format!(" /etc/ld.conf {SUM} obsolete\n /etc/other.conf {OTHER}\n");
+    let status = status.replace(" /etc/ld.conf abc\n", &listed);
+    debian.write("/var/lib/dpkg/status", status.as_bytes());
+    debian.write("/etc/ld.conf", b"as the administrator has it");
+    let texts = debian.texts();
+    let record = &texts[RECORD];
+    let end = format!("libcrypt1 (>= 1:4.4)\nConffiles:\n /etc/ld.conf {SUM}\n");
+    assert!(record.ends_with(&end), "{record}");
+    // In the image the record alone tells whose it is.
+    let image = System::new(&[(RECORD, record), (SUMS, &texts[SUMS]), ("/etc/ld.conf", "")]);
+    let sysroot = Directory::new(image.root.path()).unwrap();
+    let owners = crate::packages::owners(&sysroot, &[path("/etc/ld.conf")]);
+    assert_eq!(owners.packages[0].package.name, "libc6");
+    assert_eq!(owners.owners.get(&path("/etc/ld.conf")), Some(&0));
+    let changed = System::debian().take("/etc/ld.conf", Origin::Runtime, false);
+    assert!(!changed.texts()[RECORD].contains("Conffiles"));
+}
+
+#[test]
 fn a_package_without_sums_or_copyright_has_a_record_all_the_same() {
     let debian = System::debian().take(LIBC, Origin::Library, true);
     fs::remove_file(debian.at("/var/lib/dpkg/info/libc6:amd64.md5sums")).unwrap();
