@@ -320,6 +320,7 @@ mod tests {
         ResolvedBase {
             locked: of,
             selection,
+            archives: vec![("bookworm".to_owned(), vec!["main".to_owned()])],
         }
     }
 
@@ -337,7 +338,8 @@ mod tests {
             as_text(&two()),
             "  app            1.0-1           2.0 kB  asked for\n  \
              libsomething1  1:2.0~rc1-3     2.0 kB  needed by app\n\
-             2 packages, 4.0 kB of .deb files\n\n\
+             2 packages, 4.0 kB of .deb files\n\
+             from the archives bookworm (main)\n\n\
              Left out, though packages depend on it:\n  \
              debconf-like-thing  it asks questions (wanted by app)\n"
         );
@@ -348,7 +350,8 @@ mod tests {
         let one = resolved(&package("app", "1", ""), &[], locked(&[("app", "1")]));
         assert_eq!(
             as_text(&one),
-            "  app  1     2.0 kB  asked for\n1 package, 2.0 kB of .deb files\n"
+            "  app  1     2.0 kB  asked for\n1 package, 2.0 kB of .deb files\n\
+             from the archives bookworm (main)\n"
         );
     }
 
