@@ -23,11 +23,12 @@ pub(super) enum Ground {
 
 impl Ground {
     /// The base that the arguments name. What they say of packages counts only where the base is
-    /// one of packages.
+    /// one of packages; unless `keep`, these are neither taken from the cache nor put there.
     pub(super) fn of(
         arguments: &BaseArguments,
         app: &std::path::Path,
         platform: Option<&crate::image::Platform>,
+        keep: bool,
         terminal: &Terminal,
     ) -> anyhow::Result<Self> {
         let name = &arguments.base;
@@ -35,14 +36,14 @@ impl Ground {
         #[cfg(feature = "debian")]
         {
             if !is_path && crate::debian::Reference::is_meant(name) {
-                let supply = packages::supply(arguments, app, platform, terminal)?;
+                let supply = packages::supply(arguments, app, platform, keep, terminal)?;
                 return Ok(Self::Packages(Box::new(supply)));
             }
             packages::refuse_for_data(arguments).map_err(Usage::of)?;
         }
         #[cfg(not(feature = "debian"))]
         {
-            let _ = (app, platform, terminal);
+            let _ = (app, platform, keep, terminal);
             if !is_path && name.contains(':') {
                 return Err(Usage(format!(
                     "--base {name}: this distrobuild was built without bases from packages (its feature \"debian\")"

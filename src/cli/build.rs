@@ -27,6 +27,7 @@ pub(super) fn run(arguments: Build, terminal: &Terminal) -> anyhow::Result<ExitC
         &arguments.base,
         &builder.app,
         arguments.platform.as_ref(),
+        !arguments.no_cache,
         terminal,
     )?;
     ground.lay_data(&mut builder)?;

@@ -22,7 +22,7 @@ pub(super) fn run(arguments: &Deps, terminal: &Terminal) -> anyhow::Result<ExitC
     let mut builder = Builder::new(app, Base::none());
     builder.scratch = super::made::directory();
     apply_search(&mut builder, &arguments.search)?;
-    let mut ground = Ground::of(&arguments.base, &builder.app, None, terminal)?;
+    let mut ground = Ground::of(&arguments.base, &builder.app, None, true, terminal)?;
     ground.lay_packages(&mut builder, terminal)?;
     let resolved = builder.resolve()?;
     match arguments.json {

@@ -524,6 +524,18 @@ fn without_a_network_the_cache_is_enough_and_its_absence_is_told() {
 }
 
 #[test]
+fn without_the_cache_no_package_is_kept_either() {
+    let workshop = Workshop::new();
+    let archive = Archive::new(&workshop, "archive");
+    archive.publish("archive");
+    let program = program(&workshop);
+    let image = archive.build(&program, "hello.oci", &["--no-cache"]);
+    assert!(!workshop.cache().join("distrobuild/packages").exists());
+    let again = archive.build(&program, "again.oci", &[]);
+    assert_eq!(again.digest(), image.digest());
+}
+
+#[test]
 fn builds_that_share_a_cache_do_not_disturb_each_other() {
     let workshop = Workshop::new();
     let archive = Archive::new(&workshop, "archive");

@@ -35,6 +35,7 @@ pub(super) fn supply(
     arguments: &BaseArguments,
     app: &Path,
     platform: Option<&Platform>,
+    keep: bool,
     terminal: &Terminal,
 ) -> anyhow::Result<Supply> {
     let reference: Reference = arguments.base.parse().map_err(Usage::of)?;
@@ -45,7 +46,9 @@ pub(super) fn supply(
         reference,
     };
     let lock = read_lock(wanted.lock.as_deref(), &request, terminal)?;
-    let session = Session::new(options(&arguments.archives))?;
+    let mut options = options(&arguments.archives);
+    options.cache = options.cache.filter(|_| keep);
+    let session = Session::new(options)?;
     Ok(Supply::new(session, request, lock))
 }
 
