@@ -15,6 +15,7 @@ mod tests;
 use std::sync::Arc;
 
 use super::control::ControlError;
+pub(super) use candidate::path;
 pub use candidate::{Candidate, MultiArch, Priority};
 
 /// The packages that an archive has for one architecture.

@@ -465,7 +465,8 @@ impl PackageEntry {
                 self.architecture
             ));
         }
-        let is_inside = (self.path.split('/')).all(is_word);
+        // By the same rule as where it was found: what is written can be read.
+        let is_inside = super::index::path(&self.path).is_ok_and(|path| path == self.path);
         if !is_inside {
             return Err(format!("{name}: {:?} is no place in an archive", self.path));
         }
@@ -543,6 +544,9 @@ mod tests {
         for (good, bad) in [
             ("pool/main/", "pool/../../"),
             ("pool/main/", "/pool/main/"),
+            ("pool/main/", "./pool/main/"),
+            ("pool/main/", "pool/main/%2e%2e/"),
+            ("pool/main/", "pool/main/?"),
             ("pool/main/", "http://elsewhere/"),
             ("name = \"libc6\"", "name = \"../libc6\""),
             (
@@ -557,6 +561,16 @@ mod tests {
             assert_ne!(tampered, text, "{good}");
             assert!(Lock::parse(&tampered).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_place_that_an_index_may_name_may_stand_in_a_lock() {
+        let mut base = base("debian:bookworm/cc", &[("libc6", "2.36-9")]);
+        let path = "pool/main/l/@x/.a/libc6_1%3a2.36-9,b=c_amd64.deb";
+        assert_eq!(super::super::index::path(path).as_deref(), Ok(path));
+        base.packages.first_mut().unwrap().path = path.to_owned();
+        let lock = Lock { bases: vec![base] };
+        assert_eq!(Lock::parse(&lock.to_text().unwrap()), Ok(lock));
     }
 
     #[test]

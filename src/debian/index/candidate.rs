@@ -203,7 +203,7 @@ fn provides(text: &str) -> Result<Vec<Relation>, String> {
 }
 
 /// A path below the archive's URL, which it is put behind.
-fn path(text: &str) -> Result<String, String> {
+pub(in crate::debian) fn path(text: &str) -> Result<String, String> {
     let path = text.strip_prefix("./").unwrap_or(text);
     if path.is_empty() {
         return Err("it is missing".to_owned());
