@@ -6,7 +6,7 @@ use reqwest::Url;
 
 use super::attempts::{Ended, persist};
 use super::claim::Claim;
-use super::http::shown;
+use super::http::{shown, shown_text};
 use super::partial::Partial;
 use super::transfer::Job;
 use super::{DownloadError, Downloader, Failure, Fetched, Progress, Reason, Request, aside};
@@ -163,6 +163,6 @@ pub(super) fn parse(text: &str) -> Result<Url, Failure> {
             shown(&url),
             format!("its scheme is {}", url.scheme()),
         )),
-        Err(error) => Err(refused(text.to_owned(), error.to_string())),
+        Err(error) => Err(refused(shown_text(text), error.to_string())),
     }
 }

@@ -269,6 +269,21 @@ pub(super) fn shown(url: &Url) -> String {
     url.into()
 }
 
+/// The same of what may be no URL at all.
+pub(crate) fn shown_text(text: &str) -> String {
+    if let Ok(url) = Url::parse(text) {
+        return shown(&url);
+    }
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return text.to_owned();
+    };
+    let end = rest.find('/').unwrap_or(rest.len());
+    match rest.get(..end).and_then(|host| host.rfind('@')) {
+        Some(at) => format!("{scheme}://{}", rest.get(at + 1..).unwrap_or_default()),
+        None => text.to_owned(),
+    }
+}
+
 fn strip(url: &mut Url) {
     // A URL that cannot have credentials has none.
     let _ = url.set_username("");

@@ -49,6 +49,8 @@ pub use prune::{Summary, prune, summary};
 
 use crate::layer::Digest;
 use http::Http;
+#[cfg(feature = "debian")]
+pub(crate) use http::shown_text;
 use store::{Hold, Store};
 
 /// How files are downloaded.

@@ -536,6 +536,37 @@ fn without_the_cache_no_package_is_kept_either() {
 }
 
 #[test]
+fn the_password_of_a_mirror_is_not_told() {
+    let workshop = Workshop::new();
+    let archive = Archive::new(&workshop, "archive");
+    let program = program(&workshop);
+    // A portal that answers whatever is asked.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let mut stream = stream;
+            let _ = std::io::Read::read(&mut stream, &mut [0; 4096]);
+            let _ = stream.write_all(
+                b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\nConnection: close\r\n\r\n<html>",
+            );
+        }
+    });
+    for place in [format!("127.0.0.1:{port}"), "[::bad".to_owned()] {
+        let mut options = vec!["--base".to_owned(), BASE.to_owned(), "--keyring".to_owned()];
+        options.push(archive.keyring("archive").display().to_string());
+        for suite in SUITES {
+            let mirror = format!("{suite}=http://joe:s3cret@{place}");
+            options.extend(["--mirror".to_owned(), mirror]);
+        }
+        let options: Vec<&str> = options.iter().map(String::as_str).collect();
+        let message = workshop.refusal(&program, &options);
+        assert_tells(&message, &["InRelease", &place]);
+        assert!(!message.contains("s3cret"), "{message}");
+    }
+}
+
+#[test]
 fn builds_that_share_a_cache_do_not_disturb_each_other() {
     let workshop = Workshop::new();
     let archive = Archive::new(&workshop, "archive");

@@ -4,7 +4,7 @@ use super::indices::Indices;
 use super::{Architecture, Mirror, Recipe, SessionError, SessionOptions};
 use crate::debian::recipe::Archive;
 use crate::debian::{AptSource, Index, Keyring, Release, Trust};
-use crate::download::{Downloader, Expected, Fetched, Progress, Request};
+use crate::download::{Downloader, Expected, Fetched, Progress, Request, shown_text};
 
 /// The most bytes of an `InRelease`: Debian's unstable has 0.2 MB.
 const RELEASE_LIMIT: u64 = 16 << 20;
@@ -133,6 +133,8 @@ impl Opener<'_> {
                     continue;
                 }
             };
+            // What is said of it does not tell its credentials.
+            let url = shown_text(&url);
             let trust = Trust {
                 keyring,
                 now: self.options.now,
