@@ -542,6 +542,9 @@ impl Session {
             progress,
         };
         let suite = Arc::new(opener.open(place, architecture)?);
+        if let Some(notice) = &suite.notice {
+            self.notice(notice.clone());
+        }
         let mut suites = self.suites.lock().unwrap_or_else(PoisonError::into_inner);
         suites.insert(key, Arc::clone(&suite));
         Ok(suite)

@@ -108,6 +108,11 @@ impl Downloader {
         }
     }
 
+    /// What of this URL was kept the last time, if anything.
+    pub fn kept(&self, url: &str, limit: u64) -> Option<Latest> {
+        kept(&self.store, &parse(url).ok()?, limit)
+    }
+
     fn ask_for_latest(
         &self,
         url: &Url,

@@ -25,6 +25,8 @@ struct Archive<'w> {
     head: String,
     /// The time at which gpg signs, as it takes it; now when empty.
     signed_at: String,
+    /// The time that the `InRelease` names, as `date -d` takes it.
+    date: String,
 }
 
 impl<'w> Archive<'w> {
@@ -36,6 +38,7 @@ impl<'w> Archive<'w> {
             packages: Vec::new(),
             head: String::new(),
             signed_at: String::new(),
+            date: "now".to_owned(),
         };
         if !archive.keyring("archive").exists() {
             archive.key("archive", "never");
@@ -167,7 +170,7 @@ impl<'w> Archive<'w> {
             &compressed,
         )
         .unwrap();
-        let date = run(tool("date").args(["-u", "-R"])).output();
+        let date = run(tool("date").args(["-u", "-R", "-d", &self.date])).output();
         let date = date.trim().replace("+0000", "UTC");
         let text = format!(
             "Origin: Debian\nLabel: Debian\nSuite: oldstable\nCodename: {suite}\nDate: {date}\n{}\
@@ -564,6 +567,36 @@ fn the_password_of_a_mirror_is_not_told() {
         assert_tells(&message, &["InRelease", &place]);
         assert!(!message.contains("s3cret"), "{message}");
     }
+}
+
+#[test]
+fn a_mirror_does_not_go_back_in_time() {
+    let workshop = Workshop::new();
+    let mut archive = Archive::new(&workshop, "archive");
+    archive.date = "3 days ago".to_owned();
+    archive.publish("archive");
+    let program = program(&workshop);
+    let dists = archive.root().join("dists");
+    let (before, now) = (workshop.path("before"), workshop.path("now"));
+    let first = archive.build(&program, "first.oci", &[]);
+    fs::rename(&dists, &before).unwrap();
+
+    archive.date = "now".to_owned();
+    archive.package("tzdata", "2.0", "", &[("usr/share/zoneinfo/X", "TZif")]);
+    archive.publish("archive");
+    let second = archive.build(&program, "second.oci", &[]);
+    assert_ne!(second.digest(), first.digest());
+
+    fs::rename(&dists, &now).unwrap();
+    fs::rename(&before, &dists).unwrap();
+    let options = archive.options();
+    let options: Vec<&str> = options.iter().map(String::as_str).collect();
+    let third = workshop.try_build(&program, "third.oci", &options);
+    assert_tells(&third.stderr, &["InRelease", "older", "--allow-expired"]);
+    let third = archive.build(&program, "third.oci", &[]);
+    assert_eq!(third.digest(), second.digest());
+    let older = archive.build(&program, "older.oci", &["--allow-expired"]);
+    assert_eq!(older.digest(), first.digest());
 }
 
 #[test]

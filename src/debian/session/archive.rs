@@ -5,6 +5,7 @@ use super::{Architecture, Mirror, Recipe, SessionError, SessionOptions};
 use crate::debian::recipe::Archive;
 use crate::debian::{AptSource, Index, Keyring, Release, Trust};
 use crate::download::{Downloader, Expected, Fetched, Progress, Request, shown_text};
+use crate::image::rfc3339;
 
 /// The most bytes of an `InRelease`: Debian's unstable has 0.2 MB.
 const RELEASE_LIMIT: u64 = 16 << 20;
@@ -27,6 +28,8 @@ pub(super) struct Suite {
     pub(super) release: Release,
     pub(super) archive: Archive,
     pub(super) urls: Vec<String>,
+    /// What the user should know of it.
+    pub(super) notice: Option<String>,
 }
 
 /// Where the suites of `recipe` are: what the user names, else the system's own mirrors before
@@ -103,13 +106,14 @@ impl Opener<'_> {
             Some(path) => Keyring::read(path)?,
             None => Keyring::built_in(&archive.keyring)?,
         };
-        let release = self.release(place, &keyring)?;
+        let (release, notice) = self.release(place, &keyring)?;
         let mut suite = Suite {
             indices: Vec::new(),
             index_names: Vec::new(),
             release,
             archive: archive.clone(),
             urls: place.urls.clone(),
+            notice,
         };
         for component in &archive.components {
             let index = self.index(&suite, component, architecture)?;
@@ -120,13 +124,18 @@ impl Opener<'_> {
     }
 
     /// The signed state: of the first mirror that answers. What one of them says wrong is an
-    /// error, not a reason to ask the next.
-    fn release(&self, place: &Place<'_>, keyring: &Keyring) -> Result<Release, SessionError> {
+    /// error, not a reason to ask the next. Where it goes back in time, the state that was kept
+    /// is used, and a notice tells it.
+    fn release(
+        &self,
+        place: &Place<'_>,
+        keyring: &Keyring,
+    ) -> Result<(Release, Option<String>), SessionError> {
         let suite = &place.archive.suite;
         let mut failure = None;
         for url in &place.urls {
-            let url = format!("{url}/dists/{suite}/InRelease");
-            let latest = match self.downloader.latest(&url, RELEASE_LIMIT) {
+            let asked = format!("{url}/dists/{suite}/InRelease");
+            let latest = match self.downloader.latest(&asked, RELEASE_LIMIT) {
                 Ok(latest) => latest,
                 Err(error) => {
                     failure.get_or_insert(error);
@@ -134,7 +143,7 @@ impl Opener<'_> {
                 }
             };
             // What is said of it does not tell its credentials.
-            let url = shown_text(&url);
+            let url = shown_text(&asked);
             let trust = Trust {
                 keyring,
                 now: self.options.now,
@@ -148,9 +157,25 @@ impl Opener<'_> {
                     found: release.codename,
                 });
             }
+            if !self.options.allow_expired
+                && !latest.was_kept
+                && let Some(kept) = self.downloader.kept(&asked, RELEASE_LIMIT)
+                && let Ok(kept) = Release::verify(&kept.bytes, &url, &trust)
+                && kept.is(suite)
+                && kept.date > release.date
+            {
+                let notice = format!(
+                    "{url} is of {}, older than what it was before, of {}, which is used on: the \
+                     mirror lags behind, or somebody shows old packages. --allow-expired takes the \
+                     older state",
+                    rfc3339(release.date),
+                    rfc3339(kept.date)
+                );
+                return Ok((kept, Some(notice)));
+            }
             // What cannot be kept is asked for again.
             let _ = latest.keep();
-            return Ok(release);
+            return Ok((release, None));
         }
         Err(match failure {
             Some(source) => SessionError::Suite {
