@@ -437,6 +437,16 @@ impl BaseEntry {
             return Err(format!("{reference}: {} stands in it twice", twice.name));
         }
         let (mut recipe, mut added) = (self.recipe, self.added);
+        // What was asked for is a package, never the name that one provides.
+        let absent = recipe.iter().chain(&added).find(|asked| {
+            let name = asked.split('=').next().unwrap_or(asked);
+            !packages.iter().any(|package| package.name == name)
+        });
+        if let Some(absent) = absent {
+            return Err(format!(
+                "{reference}: {absent} was asked for, and is not among its packages"
+            ));
+        }
         recipe.sort_unstable();
         added.sort_unstable();
         Ok(LockedBase {
@@ -501,12 +511,16 @@ mod tests {
         }
     }
 
+    fn names<'a>(packages: impl Iterator<Item = &'a (&'a str, &'a str)>) -> Vec<String> {
+        packages.map(|(name, _)| (*name).to_owned()).collect()
+    }
+
     fn base(name: &str, packages: &[(&str, &str)]) -> LockedBase {
         LockedBase {
             reference: name.parse().unwrap(),
             architecture: Architecture::Amd64,
-            recipe: vec!["libc6".to_owned()],
-            added: vec!["libjq1".to_owned()],
+            recipe: names(packages.iter().take(1)),
+            added: names(packages.iter().skip(1).take(1)),
             packages: packages
                 .iter()
                 .map(|(name, version)| package(name, version))
@@ -555,6 +569,11 @@ mod tests {
             ),
             ("sha256 = \"", "sha256 = \"z"),
             ("schema = 1", "schema = 2"),
+            ("recipe = [\"libc6\"]", "recipe = [\"libc6\", \"tzdata\"]"),
+            (
+                "recipe = [\"libc6\"]",
+                "recipe = [\"libc6\"]\nadded = [\"libjq1=1\"]",
+            ),
             ("size = ", "sise = "),
         ] {
             let tampered = text.replace(good, bad);
