@@ -26,7 +26,7 @@ base=debian:bookworm/cc
 
 printf 'int main(void) { return 0; }\n' >hello.c
 gcc -O1 -o hello hello.c
-"$DISTROBUILD" -q bases lock "$base" --lock bases.lock >/dev/null
+"$DISTROBUILD" bases lock -q "$base" --lock bases.lock >/dev/null
 build="$DISTROBUILD -q ./hello --base $base --report none -o hello.oci"
 
 heading 'Bases from packages'
@@ -39,7 +39,7 @@ if wanted warm; then
 fi
 
 if wanted cold; then
-    mapfile -t wanted_packages < <("$DISTROBUILD" -q bases show "$base" --json |
+    mapfile -t wanted_packages < <("$DISTROBUILD" bases show -q "$base" --json |
         jq -r '.packages[] | "\(.name)=\(.version)"')
     row "\`apt-get download\` of the ${#wanted_packages[@]} packages" "rm -f ./*.deb" \
         "apt-get download -q ${wanted_packages[*]}"
@@ -49,9 +49,9 @@ if wanted cold; then
 fi
 
 if wanted resolve; then
-    show="$DISTROBUILD -q bases show debian:bookworm/java --offline"
-    "$DISTROBUILD" -q bases show debian:bookworm/java >/dev/null
-    row 'the parsed index in the cache' '' "$show"
+    show="$DISTROBUILD bases show -q debian:bookworm/java --offline"
+    "$DISTROBUILD" bases show -q debian:bookworm/java >/dev/null
+    row 'the parsed index in the cache' true "$show"
     row 'the index as it was downloaded' "rm -rf $packages/indices" "$show"
     measure 'Resolution of debian:bookworm/java' 10
 fi
@@ -64,7 +64,7 @@ if wanted size; then
         for pair in base:hello cc:hello python3:app.py nodejs:app.js; do
             name=$release/${pair%%:*}
             "$DISTROBUILD" -q "./${pair#*:}" --base "$name" --report none -o size.oci
-            count=$("$DISTROBUILD" -q bases show "$name" --json | jq '.packages | length')
+            count=$("$DISTROBUILD" bases show -q "$name" --json | jq '.packages | length')
             printf '| %s | %s | %s |\n' "$name" "$count" "$(size_of size.oci)"
             rm -rf size.oci
         done
