@@ -10,7 +10,7 @@ use crate::build::{Builder, Plan};
 use crate::rootfs::Base;
 
 #[cfg(feature = "debian")]
-pub(super) use packages::{Downloads, counted, options, this_machine};
+pub(super) use packages::{Downloads, counted, options, tell_notices, this_machine};
 
 /// What a build starts from.
 pub(super) enum Ground {
@@ -80,7 +80,9 @@ impl Ground {
             #[cfg(feature = "debian")]
             Self::Packages(supply) => {
                 let downloads = Downloads::new(terminal);
-                for notice in supply.lay(builder, &downloads)? {
+                let laid = supply.lay(builder, &downloads);
+                packages::tell_notices(supply.session(), terminal);
+                for notice in laid? {
                     terminal.warn(&notice);
                 }
             }
@@ -132,7 +134,10 @@ impl Ground {
                     false => crate::debian::Missing::Name,
                 };
                 let downloads = Downloads::new(terminal);
-                let plan = terminal.timed("plan", || supply.plan(builder, missing, &downloads))?;
+                let plan = terminal.timed("plan", || supply.plan(builder, missing, &downloads));
+                // What was met on the way may be why it failed.
+                packages::tell_notices(supply.session(), terminal);
+                let plan = plan?;
                 packages::tell(supply, terminal);
                 Ok(plan)
             }

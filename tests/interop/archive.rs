@@ -748,3 +748,22 @@ fn a_build_that_is_killed_while_it_downloads_leaves_nothing_that_is_not_verified
     }
     assert!(names >= 5, "{names}");
 }
+
+#[test]
+fn a_cache_that_others_may_write_to_is_not_used_and_that_is_told_when_a_build_fails() {
+    let workshop = Workshop::new();
+    let archive = Archive::new(&workshop, "archive");
+    archive.publish("archive");
+    let program = program(&workshop);
+    let kept = archive.build(&program, "first.oci", &[]).digest();
+    let packages = workshop.cache().join("distrobuild/packages");
+    fs::set_permissions(&packages, fs::Permissions::from_mode(0o777)).unwrap();
+    let again = archive.build(&program, "again.oci", &[]).digest();
+    assert_eq!(again, kept);
+    fs::rename(archive.root(), workshop.path("away")).unwrap();
+    let message = archive.refusal(&program, &[]);
+    assert_tells(
+        &message,
+        &["warning: ", "distrobuild/packages", "other users may write"],
+    );
+}

@@ -149,6 +149,13 @@ pub(crate) fn counted(packages: usize) -> String {
     format!("{packages} package{plural}")
 }
 
+/// Says what a session met that the user should know, and has not been told.
+pub(crate) fn tell_notices(session: &Session, terminal: &Terminal) {
+    for notice in session.take_notices() {
+        terminal.warn(&notice);
+    }
+}
+
 /// Says what the base is made of.
 pub(super) fn tell(supply: &Supply, terminal: &Terminal) {
     let Some(locked) = supply.locked() else {

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use crate::cli::Usage;
 use crate::cli::args::Archives;
-use crate::cli::base::{Downloads, counted, options, this_machine};
+use crate::cli::base::{Downloads, counted, options, tell_notices, this_machine};
 use crate::cli::terminal::Terminal;
 use crate::debian::{
     Architecture, BaseRequest, Lock, LockError, LockedBase, Recipes, Reference, ResolvedBase,
@@ -37,8 +37,7 @@ pub(super) fn show(
         architecture: architecture.map_or_else(this_machine, Ok)?,
         packages,
     };
-    let resolved = session.resolve(&request, &Downloads::new(terminal))?;
-    told(&session, terminal);
+    let resolved = found(&session, &request, terminal)?;
     if json {
         terminal.document(&as_json(&resolved)?)?;
     } else {
@@ -80,7 +79,7 @@ pub(super) fn lock(
                 architecture: *architecture,
                 packages: packages.to_vec(),
             };
-            let resolved = session.resolve(&request, &Downloads::new(terminal))?;
+            let resolved = found(&session, &request, terminal)?;
             let locked = resolved.locked;
             let summary = format!(
                 "{reference} for {architecture}: {}, {}",
@@ -91,7 +90,6 @@ pub(super) fn lock(
             let _ = writeln!(text, "{summary}{}", changes(former.as_ref(), &locked));
         }
     }
-    told(&session, terminal);
     lock.write(path)?;
     terminal.result(&text)?;
     terminal.fact("lock", &path.display().to_string());
@@ -129,7 +127,7 @@ pub(super) fn update(
             architecture: base.architecture,
             packages: base.added.clone(),
         };
-        let resolved = session.resolve(&request, &Downloads::new(terminal))?;
+        let resolved = found(&session, &request, terminal)?;
         let changes = changes(Some(base), &resolved.locked);
         let _ = writeln!(
             text,
@@ -138,7 +136,6 @@ pub(super) fn update(
         );
         renewed.put(resolved.locked);
     }
-    told(&session, terminal);
     if !dry_run {
         renewed.write(path)?;
     }
@@ -146,10 +143,15 @@ pub(super) fn update(
     Ok(ExitCode::SUCCESS)
 }
 
-fn told(session: &Session, terminal: &Terminal) {
-    for notice in session.take_notices() {
-        terminal.warn(&notice);
-    }
+/// The packages of a base, after what was met on the way was told: it may be why they are not had.
+fn found(
+    session: &Session,
+    request: &BaseRequest,
+    terminal: &Terminal,
+) -> anyhow::Result<ResolvedBase> {
+    let resolved = session.resolve(request, &Downloads::new(terminal));
+    tell_notices(session, terminal);
+    Ok(resolved?)
 }
 
 /// What changed, each package on a line of its own.
