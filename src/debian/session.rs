@@ -45,9 +45,7 @@ pub struct SessionOptions {
     pub apt: Option<PathBuf>,
     /// The time, in seconds since the epoch.
     pub now: u64,
-    /// Threads that unpack; they never change a byte.
-    pub threads: NonZeroUsize,
-    /// Downloads at once.
+    /// Packages that are fetched and unpacked at once; their number never changes a byte.
     pub downloads: NonZeroUsize,
 }
 
@@ -62,7 +60,6 @@ impl Default for SessionOptions {
             allow_expired: false,
             apt: Some(PathBuf::from("/etc/apt")),
             now: now.map_or(0, |now| now.as_secs()),
-            threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             downloads: NonZeroUsize::new(8).unwrap_or(NonZeroUsize::MIN),
         }
     }
