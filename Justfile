@@ -28,6 +28,7 @@ bench: build
     benches/compare.sh
     benches/apps.sh
     benches/bases.sh
+    benches/registry.sh
     cargo bench --bench layer
 
 # Fuzz a reader of hostile input: object or ld_so_cache

@@ -29,19 +29,23 @@ pub mod elf;
 pub mod helper;
 pub mod image;
 pub mod layer;
+pub mod load;
 pub mod packages;
+pub mod parent;
 mod path;
 pub mod plugins;
 mod private;
+pub mod registry;
 pub mod report;
 pub mod rootfs;
 pub mod smoke;
 pub mod store;
 pub mod sysroot;
 pub mod trace;
+pub mod transfer;
 
 pub use build::{
-    Builder, Built, Difference, Error, LayerPart, LayerSplit, Observer, Output, Phase, Plan,
+    Builder, Built, Difference, Error, LayerPart, LayerSplit, Lent, Observer, Output, Phase, Plan,
     Resolved, Silent, Unresolved,
 };
 pub use path::{ImagePath, ImagePathError};

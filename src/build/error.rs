@@ -72,7 +72,7 @@ pub enum Error {
     Smoke(#[from] crate::smoke::SmokeError),
     /// An app of another system cannot be run.
     #[error(
-        "--trace runs the app as this machine has it, and the image gets another system (--sysroot, or a base of packages), where it opens other files: trace it in such a system with --trace-out FILE, and give the file here with --profile FILE"
+        "--trace runs the app as this machine has it, and the image gets another system (--sysroot, an image, or a base of packages), where it opens other files: trace it in such a system with --trace-out FILE, and give the file here with --profile FILE"
     )]
     TraceElsewhere,
     /// No directory for files that are made on the way.
@@ -112,6 +112,35 @@ pub enum Error {
         found: String,
         /// What OCI calls the program's machine.
         architecture: Option<&'static str>,
+    },
+    /// The base is an image that cannot be used.
+    #[error(transparent)]
+    Parent(Box<crate::parent::ParentError>),
+    /// The base is an image for another platform.
+    #[error("{} is a program for {found}, and the base {base} is for {platform}: take the base for {found} (--platform {found}), or give the build of the program for {platform}", .app.display())]
+    OtherBasePlatform {
+        /// The program.
+        app: PathBuf,
+        /// Its platform.
+        found: Box<Platform>,
+        /// The base's name.
+        base: String,
+        /// The base's platform.
+        platform: Box<Platform>,
+    },
+    /// The base has another libc than the app was linked for.
+    #[error("{} is linked for {wanted} (the kernel starts it with {}), and the base {base} has {found}: take a base with {wanted}, such as {}, or build the program for {found}", .app.display(), .loader.display(), such_a_base(.wanted))]
+    OtherLibc {
+        /// The program.
+        app: PathBuf,
+        /// Its loader.
+        loader: PathBuf,
+        /// Its libc.
+        wanted: &'static str,
+        /// The base's name.
+        base: String,
+        /// The libc of the base.
+        found: &'static str,
     },
     /// The working directory cannot be told.
     #[error("cannot tell which directory {} is relative to: {source}. Give an absolute path", .path.display())]
@@ -160,6 +189,12 @@ pub enum Error {
     },
 }
 
+impl From<crate::parent::ParentError> for Error {
+    fn from(error: crate::parent::ParentError) -> Self {
+        Self::Parent(Box::new(error))
+    }
+}
+
 #[cfg(feature = "debian")]
 impl From<crate::debian::SessionError> for Error {
     fn from(error: crate::debian::SessionError) -> Self {
@@ -175,6 +210,14 @@ fn lacking(unfound: &Result<crate::debian::Unfound, String>) -> String {
     }
 }
 
+/// A base that has this libc.
+fn such_a_base(libc: &str) -> &'static str {
+    match libc {
+        "musl" => "alpine",
+        _ => "gcr.io/distroless/cc or debian:stable-slim",
+    }
+}
+
 fn lines(items: &[impl fmt::Display]) -> String {
     items.iter().map(|item| format!("  {item}\n")).collect()
 }
@@ -185,8 +228,22 @@ pub struct Unresolved {
     missing: Vec<Missing>,
     rejected: Vec<String>,
     versions: Vec<String>,
+    /// The newest version of glibc, the 36 of 2.36, that a file defines of which a version is
+    /// missing.
+    glibc: Option<u32>,
     /// The base, where everything is looked up in one.
     base: Option<String>,
+    /// Whether the base is an image.
+    is_image: bool,
+}
+
+/// The base that everything was looked up in.
+#[derive(Clone, Copy)]
+enum Ground<'a> {
+    /// It is made of packages.
+    Packages(&'a str),
+    /// It is an image.
+    Image(&'a str),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -270,7 +327,9 @@ impl Unresolved {
                     )
                 })
                 .collect(),
+            glibc: newest_glibc(closure),
             base: None,
+            is_image: false,
         };
         let whole = unresolved.missing.is_empty()
             && unresolved.rejected.is_empty()
@@ -282,6 +341,7 @@ impl Unresolved {
     #[must_use]
     pub fn on(mut self, base: &Base) -> Self {
         self.base = base.is_system().then(|| base.name.clone());
+        self.is_image = base.parent().is_some();
         self
     }
 }
@@ -314,6 +374,14 @@ impl Unresolved {
         self.text(Advice::LeftToCaller)
     }
 
+    fn ground(&self) -> Option<Ground<'_>> {
+        let base = self.base.as_deref()?;
+        Some(match self.is_image {
+            true => Ground::Image(base),
+            false => Ground::Packages(base),
+        })
+    }
+
     fn text(&self, advice: Advice) -> String {
         let sections = [self.missing(advice), self.rejected(), self.versions()];
         let sections: Vec<String> = sections.into_iter().flatten().collect();
@@ -331,13 +399,25 @@ impl Unresolved {
             (_, count) => format!("{count} libraries are missing"),
         };
         let usual = self.missing.iter().filter(|file| file.note.is_none());
-        let advice = match (usual.count(), &self.base) {
+        let advice = match (usual.count(), self.ground()) {
             (0, _) => String::new(),
             _ if advice == Advice::LeftToCaller => String::new(),
-            (1, Some(base)) => format!(
+            (count, Some(Ground::Image(base))) => {
+                let them = if count == 1 { "it" } else { "them" };
+                let libc = match usual_names(&self.missing).any(super::lend::is_of_libc) {
+                    true => {
+                        ". Parts of the libc are never lent: they belong together, and all are the base's"
+                    }
+                    false => "",
+                };
+                format!(
+                    "The base {base} does not have {them}, and this machine has nothing that it could lend: install here what provides {them}, name a directory with --library-path DIR, or take a base that has {them}{libc}"
+                )
+            }
+            (1, Some(Ground::Packages(base))) => format!(
                 "The base {base} does not have it: add the package that does with --package NAME, or name a directory of this machine with --library-path DIR"
             ),
-            (_, Some(base)) => format!(
+            (_, Some(Ground::Packages(base))) => format!(
                 "The base {base} does not have them: add the packages that do with --package NAME, or name a directory of this machine with --library-path DIR"
             ),
             (1, None) => {
@@ -363,8 +443,25 @@ impl Unresolved {
     }
 
     fn versions(&self) -> Option<String> {
-        let advice = match &self.base {
-            Some(base) => format!(
+        let advice = match self.ground() {
+            Some(Ground::Image(base)) => {
+                let (older, build) = match self.glibc {
+                    Some(glibc) => (
+                        format!(
+                            "The newest version of glibc that the base {base} has is 2.{glibc}: what is named above was built on a newer system"
+                        ),
+                        format!("on a system with glibc 2.{glibc} or older"),
+                    ),
+                    None => (
+                        format!(
+                            "The libraries of the base {base} are older than those that what is named above was built with"
+                        ),
+                        "on the base itself".to_owned(),
+                    ),
+                };
+                format!("{older}. Take a newer base, or build it {build}")
+            }
+            Some(Ground::Packages(base)) => format!(
                 "The program was linked against newer libraries than those of the base {base}: take the base of a newer release, or build the program on that of this one"
             ),
             None => "The program was linked against newer libraries: build it on this system, or give the system that it was built on with --sysroot DIR".to_owned(),
@@ -376,6 +473,26 @@ impl Unresolved {
             )
         })
     }
+}
+
+/// The names of libraries for which the usual advice is given.
+fn usual_names(missing: &[Missing]) -> impl Iterator<Item = &str> {
+    let usual = missing.iter().filter(|file| file.note.is_none());
+    usual.map(|file| file.name.as_str())
+}
+
+/// The newest version of glibc, the 36 of 2.36, that is defined by an object of which a version is
+/// missing.
+fn newest_glibc(closure: &Closure) -> Option<u32> {
+    let providers = closure.unmet_versions.iter().map(|unmet| unmet.provider);
+    let objects = providers.filter_map(|index| closure.objects.get(index));
+    let definitions = objects.flat_map(|object| &object.object.version_definitions);
+    definitions
+        .filter_map(|definition| {
+            let version = definition.version.to_str()?.strip_prefix("GLIBC_2.")?;
+            version.split('.').next()?.parse::<u32>().ok()
+        })
+        .max()
 }
 
 impl Missing {

@@ -9,6 +9,7 @@ use super::{Builder, Error};
 use crate::ImagePath;
 use crate::app::check_exists;
 use crate::elf::{Machine, Object};
+use crate::image::Platform;
 use crate::rootfs::{APP_DIRECTORY, AssembleError, Base, Content, EntryKind};
 use crate::sysroot::{
     Beside, Directory, Held, Node, Sysroot, Window, is_a_systems_own, own_directory, trace,
@@ -189,26 +190,44 @@ impl<'b> Ground<'b> {
         };
         let kind = |machine: &Machine| (machine.number, machine.class, machine.order);
         let known = machines(base);
-        match known.first() {
-            Some(first) if !known.iter().any(|known| kind(known) == kind(&machine)) => {
-                Err(Error::OtherMachine {
-                    app: match &self.outside {
-                        Some(_) => self.found(app),
-                        None => self.whole.display(app),
-                    },
-                    machine: machine.name(),
-                    base: base.name.clone(),
-                    found: first.name(),
-                    architecture: machine.platform().map(|(architecture, _)| architecture),
-                })
-            }
-            _ => Ok(()),
+        let Some(first) = known.first() else {
+            return Ok(());
+        };
+        if known.iter().any(|known| kind(known) == kind(&machine)) {
+            return Ok(());
         }
+        let app = match &self.outside {
+            Some(_) => self.found(app),
+            None => self.whole.display(app),
+        };
+        if let (Some(parent), Some((architecture, variant))) = (base.parent(), machine.platform()) {
+            return Err(Error::OtherBasePlatform {
+                app,
+                found: Box::new(Platform::linux(architecture, variant)),
+                base: base.name.clone(),
+                platform: Box::new(parent.platform.clone()),
+            });
+        }
+        Err(Error::OtherMachine {
+            app,
+            machine: machine.name(),
+            base: base.name.clone(),
+            found: first.name(),
+            architecture: machine.platform().map(|(architecture, _)| architecture),
+        })
     }
 }
 
 /// The machines that a base has dynamic loaders for.
 fn machines(base: &Base) -> Vec<Machine> {
+    loaders(base)
+        .into_iter()
+        .map(|(_, machine)| machine)
+        .collect()
+}
+
+/// The dynamic loaders that a base has, and what they run on.
+pub(super) fn loaders(base: &Base) -> Vec<(ImagePath, Machine)> {
     let held = Held::new(base.rootfs(), &base.name);
     let is_loader = |path: &ImagePath| {
         let name = path.file_name().map_or(&b""[..], OsStr::as_bytes);
@@ -219,7 +238,10 @@ fn machines(base: &Base) -> Vec<Machine> {
         .iter()
         .filter(|(path, entry)| matches!(entry.kind, EntryKind::File(_)) && is_loader(path));
     loaders
-        .filter_map(|(path, _)| Some(Object::read(&held.open(path.as_path()).ok()?).ok()?.machine))
+        .filter_map(|(path, _)| {
+            let object = Object::read(&held.open(path.as_path()).ok()?).ok()?;
+            Some((path.clone(), object.machine))
+        })
         .collect()
 }
 

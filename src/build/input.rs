@@ -25,6 +25,8 @@ pub(super) struct Input<'a> {
     pub(super) includes: Vec<Included>,
     /// What else comes along.
     pub(super) companions: Along,
+    /// The libraries that this machine lends to a base that is an image.
+    lent: Rootfs,
     /// Programs and libraries among all these, for the app's machine.
     pub(super) further_roots: Vec<Root>,
     /// What the user should know.
@@ -62,7 +64,8 @@ impl<'a> Input<'a> {
             keep_app(&ground.app, ground.sysroot(), &includes)?;
         }
         let mut companions = Along::new(&includes);
-        let system = system(ground, &includes, &companions, &[])?;
+        let lent = Rootfs::new();
+        let system = system(ground, &includes, &companions, &lent, &[])?;
         let app = recognise(
             &Scene {
                 sysroot: system.as_sysroot(),
@@ -83,7 +86,7 @@ impl<'a> Input<'a> {
         companions.add(brought);
         let system = match companions.groups().is_empty() {
             true => system,
-            false => self::system(ground, &includes, &companions, &hidden)?,
+            false => self::system(ground, &includes, &companions, &lent, &hidden)?,
         };
         let mut input = Self {
             ground,
@@ -91,6 +94,7 @@ impl<'a> Input<'a> {
             app,
             includes,
             companions,
+            lent,
             further_roots: Vec::new(),
             notices,
             machine: None,
@@ -121,6 +125,39 @@ impl<'a> Input<'a> {
             return Ok(false);
         }
         self.renew()
+    }
+
+    /// Lays files of this machine, at their places in the image, over the system: a library that
+    /// a base lacks.
+    pub(super) fn lend(&mut self, files: Vec<(ImagePath, Entry)>) -> Result<(), Error> {
+        for (path, entry) in files {
+            let from = match &entry.kind {
+                EntryKind::File(Content::Host { path, .. }) => path.clone(),
+                _ => path.clone().into(),
+            };
+            self.lent
+                .insert(path, entry)
+                .map_err(|conflict| AssembleError::Conflict { conflict, from })?;
+        }
+        self.renew()?;
+        Ok(())
+    }
+
+    /// Where on this machine the file at `path` comes from that was included or comes along.
+    pub(super) fn source_of(&self, path: &Path) -> Option<&Path> {
+        let included = self.includes.iter().map(|it| (&it.path, &it.source));
+        let groups = self.companions.groups().iter();
+        let along = groups
+            .flat_map(|group| &group.files)
+            .map(|it| (&it.path, &it.source));
+        let mut all = included.chain(along);
+        all.find(|(at, _)| at.as_path() == path)
+            .map(|it| it.1.as_path())
+    }
+
+    /// What the app runs on.
+    pub(super) fn machine(&self) -> Option<Machine> {
+        self.machine
     }
 
     /// Leaves out those companions that can be missed and are to blame that `closure` is not
@@ -160,6 +197,7 @@ impl<'a> Input<'a> {
             self.ground,
             &self.includes,
             &self.companions,
+            &self.lent,
             &hidden.unwrap_or_default(),
         )?;
         let roots = self.roots_among_all(&mut Vec::new());
@@ -292,9 +330,10 @@ fn system<'a>(
     ground: &'a Ground<'a>,
     includes: &[Included],
     companions: &Along,
+    lent: &Rootfs,
     hidden: &[ImagePath],
 ) -> Result<System<'a>, Error> {
-    Ok(match upper(ground, includes, companions)? {
+    Ok(match upper(ground, includes, companions, lent)? {
         None if hidden.is_empty() => System::AsIs(ground.sysroot()),
         upper => {
             let upper = upper.unwrap_or_default();
@@ -336,6 +375,7 @@ fn upper(
     ground: &Ground<'_>,
     includes: &[Included],
     companions: &Along,
+    lent: &Rootfs,
 ) -> Result<Option<Rootfs>, Error> {
     let in_place = ground.is_here()
         && includes.iter().all(|included| match &included.entry.kind {
@@ -348,10 +388,10 @@ fn upper(
         .flat_map(|group| &group.files)
         .filter(|companion| is_moved(companion, ground))
         .collect();
-    if ground.outside.is_none() && in_place && moved.is_empty() {
+    if ground.outside.is_none() && in_place && moved.is_empty() && lent.is_empty() {
         return Ok(None);
     }
-    let mut upper = Rootfs::new();
+    let mut upper = lent.clone();
     for included in includes {
         let conflict = |conflict| AssembleError::IncludePlace {
             conflict,

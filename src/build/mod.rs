@@ -11,12 +11,15 @@
 //! Each stage takes the former one's value; nothing is written before the last.
 
 mod along;
+mod below;
 mod blame;
 mod check;
 mod error;
 mod ground;
 mod input;
 mod launch;
+mod lend;
+mod parts;
 mod records;
 mod run;
 mod write;
@@ -28,13 +31,16 @@ use std::sync::Arc;
 
 pub use check::Difference;
 pub use error::{Error, Unresolved};
-pub use write::{Built, LayerPart, Observer, Output, Phase, Silent};
+pub use lend::Lent;
+pub use parts::LayerPart;
+pub use write::{Built, Observer, Output, Phase, Silent};
 
 use crate::ImagePath;
 use crate::app::{App, Companions, Host, RuntimeChoice};
 use crate::elf::{Closure, Notice, Resolver, Root};
 use crate::image::{Platform, Settings};
 use crate::packages::Owners;
+use crate::parent::Parent;
 use crate::plugins::{Applied, Choice, Rules};
 use crate::rootfs::{APP_DIRECTORY, Assembly, Base, Include, Origin, Rootfs};
 use crate::trace::Profile;
@@ -130,6 +136,8 @@ pub struct Resolved {
     pub closure: Closure,
     /// What else comes along.
     pub companions: Vec<Companions>,
+    /// What this machine lends to a base that is an image and lacks it.
+    pub lent: Vec<Lent>,
     /// What the user should know, beside the closure's notices.
     pub notices: Vec<String>,
 }
@@ -145,9 +153,12 @@ pub struct Plan {
     pub closure: Closure,
     /// What else comes along.
     pub companions: Vec<Companions>,
+    /// What this machine lends to a base that is an image and lacks it.
+    pub lent: Vec<Lent>,
     /// All that lands in the image.
     pub rootfs: Rootfs,
-    /// The layers, lowest first, each with its part of the tree.
+    /// The layers that are packed, lowest first, each with its part of the tree. Those of a base
+    /// that is an image are below them, and not among them.
     pub parts: Vec<LayerPart>,
     /// The platform, as the app's ELF header tells it.
     pub platform: Platform,
@@ -161,6 +172,8 @@ pub struct Plan {
     pub epoch: u64,
     /// Whether all is taken from this machine.
     is_here: bool,
+    /// The image that it stands on.
+    parent: Option<Arc<Parent>>,
     /// Holds the files that were made on the way.
     _scratch: Scratch,
 }
@@ -224,10 +237,11 @@ impl Builder {
         let scratch = self.scratch()?;
         let host = self.host(&ground, &scratch);
         let mut input = input::Input::gather(self, &ground, host.as_ref())?;
-        let (closure, applied) = self.whole_closure(&mut input)?;
+        let (closure, applied, lent) = self.whole_closure(&ground, &mut input)?;
         Ok(Resolved {
             companions: input.groups(),
             closure,
+            lent,
             notices: [input.notices, applied.notices].concat(),
             app: input.app,
         })
@@ -243,7 +257,7 @@ impl Builder {
         let scratch = self.scratch()?;
         let host = self.host(&ground, &scratch);
         let mut input = input::Input::gather(self, &ground, host.as_ref())?;
-        let (closure, applied) = self.whole_closure(&mut input)?;
+        let (closure, applied, lent) = self.whole_closure(&ground, &mut input)?;
         let platform = self.platform_of(&input, &closure)?;
         Unresolved::check(&closure, input.sysroot())
             .map_err(|unresolved| unresolved.on(&self.base))?;
@@ -275,17 +289,30 @@ impl Builder {
         if self.records && !self.base.is_system() {
             records::add(input.sysroot(), &taken, &mut owners, &mut assembled.rootfs);
         }
-        let parts = write::parts(&assembled.rootfs, self.layers);
+        let parent = self.base.parent();
+        let parts = match parent {
+            None => parts::of(&assembled.rootfs, self.layers),
+            Some(_) => parts::above(&assembled.rootfs, self.base.rootfs(), self.layers),
+        };
         let launch = launch::notices(&assembled.rootfs, &settings);
         let companions = input.groups();
         let found = ground.found(&input.app.path);
-        let notices = [input.notices, applied.notices, assembled.notices, launch].concat();
+        let of_base = below::notices(self, &lent);
+        let notices = [
+            of_base,
+            input.notices,
+            applied.notices,
+            assembled.notices,
+            launch,
+        ]
+        .concat();
         let (app, rootfs, epoch) = (input.app, assembled.rootfs, self.epoch);
         Ok(Plan {
             app,
             found,
             closure,
             companions,
+            lent,
             rootfs,
             parts,
             platform,
@@ -294,6 +321,7 @@ impl Builder {
             notices,
             epoch,
             is_here: ground.is_here(),
+            parent: parent.cloned(),
             _scratch: scratch,
         })
     }
@@ -322,14 +350,30 @@ impl Builder {
         })
     }
 
-    /// Resolves until no rule brings anything more, and nothing is left that may be left out.
-    fn whole_closure(&self, input: &mut input::Input) -> Result<(Closure, Applied), Error> {
+    /// Resolves until no rule brings anything more, nothing is left that may be left out, and
+    /// this machine has lent what the base lacks.
+    fn whole_closure(
+        &self,
+        ground: &ground::Ground<'_>,
+        input: &mut input::Input,
+    ) -> Result<(Closure, Applied, Vec<Lent>), Error> {
+        let mut lender = lend::Lender::of(self, ground, input)?;
         let rules = Rules::built_in()?;
         let mut application = rules.application(&self.rules)?;
         let mut is_profile_due = true;
         loop {
             let closure = self.closure(input)?;
+            if let Some(lender) = &mut lender
+                && lender.lend(&closure, input, lend::For::App)?
+            {
+                continue;
+            }
             if input.leave_out_optional(&closure)? {
+                continue;
+            }
+            if let Some(lender) = &mut lender
+                && lender.lend(&closure, input, lend::For::All)?
+            {
                 continue;
             }
             let applied = application.apply(input.sysroot(), &closure)?;
@@ -340,7 +384,8 @@ impl Builder {
                 grew |= self.add_profile(input, &closure, profile)?;
             }
             if !grew {
-                return Ok((closure, applied));
+                let lent = lender.map_or(Vec::new(), |lender| lender.used(&closure));
+                return Ok((closure, applied, lent));
             }
         }
     }
@@ -439,7 +484,7 @@ impl Builder {
                 found: Box::new(found),
                 machine: machine.name(),
             }),
-            _ => Ok(found),
+            _ => below::platform(&self.base, found, app),
         }
     }
 
@@ -460,6 +505,12 @@ impl Builder {
             ),
             ("org.opencontainers.image.title".to_owned(), self.title()),
         ]);
+        let parent = self.base.parent();
+        annotations.extend(
+            parent
+                .into_iter()
+                .flat_map(|parent| below::annotations(parent)),
+        );
         annotations.extend(self.annotations.clone());
         Settings {
             user: self
@@ -479,9 +530,10 @@ impl Builder {
             workdir: self
                 .workdir_of(app)
                 .map(|directory| directory.to_string())
+                .or_else(|| parent.map(|parent| parent.text("WorkingDir")))
                 .unwrap_or_default(),
-            ports: self.ports.clone(),
-            labels: self.labels.clone(),
+            ports: below::ports(parent, &self.ports),
+            labels: below::labels(parent, &self.labels),
             annotations,
             created: self.epoch,
         }

@@ -1,57 +1,19 @@
 //! Packing, describing and writing a plan.
 
+use std::collections::BTreeSet;
+use std::io::{ErrorKind, Read, Write};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::{Error, LayerSplit, Plan};
+use super::{Error, Plan};
 use crate::ImagePath;
-use crate::image::{Image, describe};
-use crate::layer::{Cache, Compression, Layer, Packer};
+use crate::image::{Image, describe, describe_on};
+use crate::layer::{Cache, Compression, Digest, Layer, Packer};
+use crate::parent::{Parent, ParentLayer};
 use crate::report::{Budget, Report};
-use crate::rootfs::{Entry, Rootfs};
-use crate::store::{Destination, Writer};
-
-/// One layer to be: which entries of the tree it holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LayerPart {
-    /// What is in it: `base`, `libraries`, `runtime`, `app` or `all`.
-    pub name: &'static str,
-    /// The paths, sorted.
-    pub paths: Vec<ImagePath>,
-}
-
-impl LayerPart {
-    fn entries<'a>(&'a self, rootfs: &'a Rootfs) -> Vec<(&'a ImagePath, &'a Entry)> {
-        self.paths
-            .iter()
-            .filter_map(|path| rootfs.get(path).map(|entry| (path, entry)))
-            .collect()
-    }
-}
-
-/// Divides the tree. A directory stands in the layer of the lowest origin that has
-/// something in it; layers with nothing in them are left out.
-pub(super) fn parts(rootfs: &Rootfs, split: LayerSplit) -> Vec<LayerPart> {
-    let names: &[&'static str] = match split {
-        LayerSplit::Single => &["all"],
-        LayerSplit::ByOrigin => &["base", "libraries", "runtime", "app"],
-    };
-    let mut parts: Vec<LayerPart> = names
-        .iter()
-        .map(|name| LayerPart {
-            name,
-            paths: Vec::new(),
-        })
-        .collect();
-    for (path, entry) in rootfs.iter() {
-        if let Some(part) = parts.get_mut(split.layer_of(entry.origin)) {
-            part.paths.push(path.clone());
-        }
-    }
-    parts.retain(|part| !part.paths.is_empty());
-    parts
-}
+use crate::rootfs::Entry;
+use crate::store::{Destination, StagedBlob, StoreError, Writer};
 
 /// Where and in which form to write an image.
 pub struct Output<'a> {
@@ -59,6 +21,9 @@ pub struct Output<'a> {
     pub destination: Destination,
     /// The tag under which the image stands in it.
     pub tag: String,
+    /// What the image is called in its report, where that is not [`reference`](Self::reference): an
+    /// image that is only staged here, on its way to a registry.
+    pub name: Option<String>,
     /// How layers are compressed.
     pub compression: Compression,
     /// Threads that compress; they never change a byte.
@@ -72,9 +37,12 @@ pub struct Output<'a> {
 }
 
 impl Output<'_> {
-    /// What people call the image: its store's path and its name there, as skopeo takes it
+    /// What people call the image: its [name](Self::name), or its store's path and its name there, as skopeo takes it
     /// after `oci:`, `oci-archive:` or `docker-archive:`.
     pub fn reference(&self) -> String {
+        if let Some(name) = &self.name {
+            return name.clone();
+        }
         let name = self.destination.name(&self.tag);
         let name = name.unwrap_or_else(|_| self.tag.clone());
         format!("{}:{name}", self.destination.path().display())
@@ -85,6 +53,7 @@ impl Output<'_> {
         Self {
             destination: Destination::Layout(path.into()),
             tag: "latest".to_owned(),
+            name: None,
             compression: Compression::default(),
             threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             cache: None,
@@ -97,6 +66,8 @@ impl Output<'_> {
 /// A part of a build that takes time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
+    /// Copying the layers of the image that is built on.
+    Copy,
     /// Packing the layer of this name.
     Pack(&'static str),
     /// Putting the image into its store.
@@ -106,6 +77,7 @@ pub enum Phase {
 impl std::fmt::Display for Phase {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
+            Self::Copy => f.write_str("copy base"),
             Self::Pack(name) => write!(f, "pack {name}"),
             Self::Commit => f.write_str("write"),
         }
@@ -161,6 +133,13 @@ impl Plan {
         let mut layers = Vec::with_capacity(self.parts.len());
         let mut blobs = Vec::new();
         let mut reused = Vec::new();
+        if let Some(parent) = &self.parent {
+            let copied = self.copy_layers(parent, &writer, output)?;
+            if copied.is_empty() && !parent.layers.is_empty() {
+                reused.push("base");
+            }
+            blobs.extend(copied);
+        }
         for part in &self.parts {
             let entries = part.entries(&self.rootfs);
             let total = entries.iter().map(|(_, entry)| entry.size()).sum();
@@ -173,7 +152,10 @@ impl Plan {
             }
             layers.push((layer.layer, format!("distrobuild {}", part.name)));
         }
-        let image = describe(layers, &self.platform, &self.settings);
+        let image = match &self.parent {
+            None => describe(layers, &self.platform, &self.settings),
+            Some(parent) => describe_on(parent, layers, &self.platform, &self.settings),
+        };
         let report = Report::of_build(
             &output.reference(),
             &image,
@@ -197,6 +179,35 @@ impl Plan {
             image,
             report,
             reused,
+        })
+    }
+
+    /// The blobs of the layers of `parent` that the store does not have.
+    fn copy_layers(
+        &self,
+        parent: &Parent,
+        writer: &Writer,
+        output: &Output<'_>,
+    ) -> Result<Vec<(Digest, StagedBlob)>, Error> {
+        let mut seen = BTreeSet::new();
+        let wanted: Vec<&ParentLayer> = (parent.layers.iter())
+            .filter(|layer| {
+                seen.insert(layer.digest)
+                    && !writer.contains(&layer.digest, layer.descriptor.size())
+            })
+            .collect();
+        if wanted.is_empty() {
+            return Ok(Vec::new());
+        }
+        let total = wanted.iter().map(|layer| layer.descriptor.size());
+        let total = total.fold(0, u64::saturating_add);
+        timed(output.observer, Phase::Copy, total, || {
+            let blobs = wanted.iter().map(|layer| {
+                let mut blob = writer.stage()?;
+                copy(parent, layer, &mut blob, output.observer)?;
+                Ok((layer.digest, blob))
+            });
+            blobs.collect::<Result<_, Error>>()
         })
     }
 
@@ -236,10 +247,39 @@ impl Plan {
     }
 }
 
+/// Copies the blob of a layer, checked against its digest as it is read.
+fn copy(
+    parent: &Parent,
+    layer: &ParentLayer,
+    blob: &mut StagedBlob,
+    observer: &dyn Observer,
+) -> Result<(), Error> {
+    let mut reader = parent.source.blob(&layer.descriptor)?;
+    let mut block = vec![0; 128 << 10];
+    loop {
+        let count = match reader.read(&mut block) {
+            Ok(0) => return Ok(()),
+            Ok(count) => count,
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(error) => {
+                let damaged = StoreError::Damaged {
+                    store: parent.source.name(),
+                    part: format!("the layer {}", layer.digest),
+                    problem: error.to_string(),
+                };
+                return Err(damaged.into());
+            }
+        };
+        (blob.write_all(block.get(..count).unwrap_or_default()))
+            .map_err(crate::layer::PackError::Write)?;
+        observer.advance(count as u64);
+    }
+}
+
 /// A layer and, unless the store has it already, its blob.
 struct Staged {
     layer: Layer,
-    blob: Option<crate::store::StagedBlob>,
+    blob: Option<StagedBlob>,
 }
 
 fn timed<T, E: Into<Error>>(

@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use crate::ImagePath;
 use crate::image::Platform;
 use crate::layer::Compression;
+use crate::registry::{Host, Mirror as RegistryMirror, Reference as RegistryReference};
 use crate::report::Budget;
 use crate::rootfs::Include;
 
@@ -62,6 +63,30 @@ pub(super) enum Command {
     Deps(Deps),
     /// Show what takes the room in an image
     Report(ReportArguments),
+    /// Show what differs between two images: files, packages, config
+    Diff(DiffArguments),
+    /// Show what an image is: its platforms, config, layers and annotations
+    Inspect(InspectArguments),
+    /// Send an image to a registry
+    Push(PushArguments),
+    /// Fetch an image from a registry into a layout or an archive
+    Pull(PullArguments),
+    /// Copy an image between registries, layouts and archives
+    Copy(CopyArguments),
+    /// List the tags of a repository, a layout or an archive
+    Tags(TagsArguments),
+    /// Remove tags from a layout, and what only they used
+    Rm(RmArguments),
+    /// Put images for several platforms under one name
+    Index(IndexArguments),
+    /// Move an image onto a newer base, without its app's files
+    Rebase(RebaseArguments),
+    /// Load an image into Docker, podman or containerd
+    Load(LoadArguments),
+    /// Log in to a registry
+    Login(LoginArguments),
+    /// Forget the login of a registry
+    Logout(LogoutArguments),
     /// List bases, show what is in one, and lock its packages
     Bases(BasesArguments),
     /// Show or prune the cache: compressed layers, packages, and what builds made on the way
@@ -118,7 +143,7 @@ fn color_choice() -> impl clap::builder::TypedValueParser<Value = anstream::Colo
 }
 
 /// Where programs and libraries are looked for.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(super) struct Search {
     /// Directory that stands for / in every look-up: the root of another system
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
@@ -161,7 +186,7 @@ pub(super) enum RuntimeName {
 }
 
 /// Running the app on this machine before the build.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(super) struct Trace {
     /// Run the app, with the arguments after --, and include every file that it opens
     #[arg(long)]
@@ -181,7 +206,7 @@ impl Trace {
 }
 
 /// Running the image in a sandbox before it is written.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(super) struct Smoke {
     /// Start the image in a sandbox, with ARGS in the place of its default arguments, and fail
     /// the build when it does not exit with 0, or, with --port, does not answer there
@@ -216,10 +241,11 @@ impl Smoke {
 }
 
 /// What the image starts from.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(super) struct BaseArguments {
-    /// What the image starts from: static, none, a file such as ./mine.toml, or Debian packages,
-    /// as debian:bookworm/cc (`distrobuild bases list` shows all)
+    /// What the image starts from: static, none, a file such as ./mine.toml, Debian packages, as
+    /// debian:bookworm/cc (`distrobuild bases list` shows all), or an image: gcr.io/distroless/cc,
+    /// docker://debian:bookworm-slim, a layout or an archive
     #[arg(long, value_name = "BASE", default_value = "static")]
     pub(super) base: String,
     #[cfg(feature = "debian")]
@@ -232,7 +258,7 @@ pub(super) struct BaseArguments {
 
 /// What a base from packages holds.
 #[cfg(feature = "debian")]
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(super) struct Wanted {
     /// Package to add to the base, as libjq1 or libjq1=1.6-2.1 (repeatable)
     #[arg(long, value_name = "NAME[=VERSION]")]
@@ -247,7 +273,7 @@ pub(super) struct Wanted {
 
 /// Where packages come from, and what is trusted.
 #[cfg(feature = "debian")]
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(super) struct Archives {
     /// Mirror of the archive, or of one suite, as bookworm-security=URL
     /// [default: the system's own apt sources, then deb.debian.org] (repeatable)
@@ -264,7 +290,7 @@ pub(super) struct Archives {
     pub(super) allow_expired: bool,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(super) struct Build {
     /// The app: an ELF program, a script, a virtual environment's command, a directory with
     /// __main__.py or package.json, a .js or .jar file
@@ -294,6 +320,10 @@ pub(super) struct Build {
         help_heading = "Output"
     )]
     pub(super) tag: String,
+    /// Push the image to a registry, as ghcr.io/me/app:v1; then nothing is written to disk unless
+    /// --output says where (repeatable)
+    #[arg(long, value_name = "REF", help_heading = "Output")]
+    pub(super) push: Vec<RegistryReference>,
     /// Show what the image would hold, and write nothing
     #[arg(long, help_heading = "Output")]
     pub(super) dry_run: bool,
@@ -353,9 +383,16 @@ pub(super) struct Build {
     /// Annotation of the manifest (repeatable)
     #[arg(long, value_name = "NAME=VALUE", value_parser = key_value, help_heading = "Config")]
     pub(super) annotation: Vec<(String, String)>,
-    /// Refuse to build for another platform than this, as linux/arm64
-    #[arg(long, value_name = "OS/ARCH", help_heading = "Config")]
-    pub(super) platform: Option<Platform>,
+    /// Platform to build for, as linux/arm64. Several, as linux/amd64,linux/arm64, make one index:
+    /// {arch}, {machine}, {os} and {variant} in APP, --sysroot, --include and --library-path stand
+    /// for those of each (amd64, x86_64, linux, v8)
+    #[arg(
+        long,
+        value_name = "OS/ARCH,…",
+        value_delimiter = ',',
+        help_heading = "Config"
+    )]
+    pub(super) platform: Vec<Platform>,
 
     #[command(flatten, next_help_heading = "Trace")]
     pub(super) trace: Trace,
@@ -381,6 +418,8 @@ pub(super) struct Build {
     /// Show how long each phase took
     #[arg(long, help_heading = "Running")]
     pub(super) timings: bool,
+    #[command(flatten)]
+    pub(super) registry: RegistryArguments,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -426,16 +465,23 @@ pub(super) struct Deps {
     /// Print JSON
     #[arg(long)]
     pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) registry: RegistryArguments,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct ReportArguments {
-    /// The image: an OCI layout, an OCI archive or a docker archive, with :TAG where it holds several
+    /// The image: an OCI layout, an OCI archive or a docker archive, with :TAG where it holds
+    /// several, or a name in a registry
     #[arg(value_name = "IMAGE", value_hint = ValueHint::AnyPath)]
     pub(super) image: String,
     /// Image to compare with: a known slim base such as python:3.9-slim, or an image on disk (repeatable)
     #[arg(long, value_name = "REF")]
     pub(super) against: Vec<String>,
+    /// Ask the registries what the images of --against weigh today, or those that an image is
+    /// compared with anyway
+    #[arg(long)]
+    pub(super) live: bool,
     /// Which platform of an image with several
     #[arg(long, value_name = "OS/ARCH")]
     pub(super) platform: Option<Platform>,
@@ -445,6 +491,248 @@ pub(super) struct ReportArguments {
     /// Fail with exit code 3 when the image is larger, compressed
     #[arg(long, value_name = "SIZE")]
     pub(super) max_size: Option<Budget>,
+    #[command(flatten)]
+    pub(super) registry: RegistryArguments,
+}
+
+/// How registries are spoken with.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Registries")]
+pub(super) struct RegistryArguments {
+    /// User name for the registry that is written to, or else read from; the password comes from
+    /// stdin, with --password-stdin
+    #[arg(long, value_name = "NAME", requires = "password_stdin")]
+    pub(super) username: Option<String>,
+    /// Read the password from stdin
+    #[arg(long, requires = "username")]
+    pub(super) password_stdin: bool,
+    /// Registry that may be spoken with over plain HTTP; localhost always may (repeatable)
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub(super) insecure: Vec<Host>,
+    /// File with certificates (PEM) to believe beside the system's (repeatable)
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(super) ca_file: Vec<PathBuf>,
+    /// Registry that holds copies of another's images and is asked first, as
+    /// docker.io=mirror.example (repeatable)
+    #[arg(long, value_name = "HOST=MIRROR[/PREFIX]")]
+    pub(super) registry_mirror: Vec<RegistryMirror>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DiffArguments {
+    /// The earlier image: a layout, an archive, or a name in a registry
+    #[arg(value_name = "BEFORE", value_hint = ValueHint::AnyPath)]
+    pub(super) before: String,
+    /// The later image
+    #[arg(value_name = "AFTER", value_hint = ValueHint::AnyPath)]
+    pub(super) after: String,
+    /// Which platform of images with several
+    #[arg(long, value_name = "OS/ARCH")]
+    pub(super) platform: Option<Platform>,
+    /// Form of the comparison
+    #[arg(long, value_name = "FORM", default_value = "table")]
+    pub(super) format: DiffForm,
+    /// Exit with 1 when anything differs
+    #[arg(long)]
+    pub(super) exit_code: bool,
+    #[command(flatten)]
+    pub(super) registry: RegistryArguments,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum DiffForm {
+    /// For the terminal
+    Table,
+    /// For programs
+    Json,
+    /// For a pull request
+    Markdown,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct InspectArguments {
+    /// The image: a layout, an archive, or a name in a registry
+    #[arg(value_name = "IMAGE", value_hint = ValueHint::AnyPath)]
+    pub(super) image: String,
+    /// Which platform of an image with several
+    #[arg(long, value_name = "OS/ARCH")]
+    pub(super) platform: Option<Platform>,
+    /// Print the manifest or index, byte for byte
+    #[arg(long, conflicts_with_all = ["config", "json"])]
+    pub(super) raw: bool,
+    /// Print the config, byte for byte
+    #[arg(long, conflicts_with = "json")]
+    pub(super) config: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) registry: RegistryArguments,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PushArguments {
+    /// The image: a layout or an archive, with :TAG where it holds several
+    #[arg(value_name = "IMAGE", value_hint = ValueHint::AnyPath)]
+    pub(super) image: String,
+    /// The name it gets, as ghcr.io/me/app:v1
+    #[arg(value_name = "REF")]
+    pub(super) reference: RegistryReference,
+    /// Send the image for this platform alone [default: the whole index]
+    #[arg(long, value_name = "OS/ARCH")]
+    pub(super) platform: Option<Platform>,
+    #[command(flatten)]
+    pub(super) registry: RegistryArguments,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PullArguments {
+    /// The image, as ghcr.io/me/app:v1 or ghcr.io/me/app@sha256:…
+    #[arg(value_name = "REF")]
+    pub(super) reference: RegistryReference,
+    /// Where to write: a layout directory, or an OCI archive when it ends in .tar [default: NAME.oci]
+    #[arg(short, long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    pub(super) output: Option<PathBuf>,
+    /// Form of the output
+    #[arg(long, value_name = "FORMAT", default_value = "oci")]
+    pub(super) format: Format,
+    /// Tag of the image in the output [default: the one in the registry]
+    #[arg(short, long, value_name = "TAG")]
+    pub(super) tag: Option<String>,
+    /// Fetch the image for this platform alone [default: the whole index; for a docker archive
+    /// this machine's platform]
+    #[arg(long, value_name = "OS/ARCH")]
+    pub(super) platform: Option<Platform>,
+    #[command(flatten)]
+    pub(super) registry: RegistryArguments,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CopyArguments {
+    /// The image: a layout, an archive, or a name in a registry
+    #[arg(value_name = "FROM", value_hint = ValueHint::AnyPath)]
+    pub(super) from: String,
+    /// Where it goes: a layout, an archive (oci-archive:, docker-archive:) or a name in a registry
+    #[arg(value_name = "TO", value_hint = ValueHint::AnyPath)]
+    pub(super) to: String,
+    /// Copy the image for this platform alone [default: the whole index]
+    #[arg(long, value_name = "OS/ARCH")]
+    pub(super) platform: Option<Platform>,
+    #[command(flatten)]
+    pub(super) registry: RegistryArguments,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct TagsArguments {
+    /// A repository, as ghcr.io/me/app, or a layout or archive
+    #[arg(value_name = "REPOSITORY", value_hint = ValueHint::AnyPath)]
+    pub(super) repository: String,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) registry: RegistryArguments,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RmArguments {
+    /// Layout with the tag to remove, as app.oci:v1 (repeatable)
+    #[arg(value_name = "LAYOUT:TAG", required = true, value_hint = ValueHint::AnyPath)]
+    pub(super) images: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct IndexArguments {
+    /// Where the index goes: a layout or archive with a tag, as app.oci:v1, or a name in a registry;
+    /// what it has already of other platforms stays
+    #[arg(value_name = "IMAGE", value_hint = ValueHint::AnyPath)]
+    pub(super) image: String,
+    /// Image to put into it, with all its platforms: a layout, an archive, or a name in a registry
+    /// (repeatable)
+    #[arg(long, value_name = "IMAGE", required = true, value_hint = ValueHint::AnyPath)]
+    pub(super) add: Vec<String>,
+    /// Annotation of the index (repeatable)
+    #[arg(long, value_name = "NAME=VALUE", value_parser = key_value)]
+    pub(super) annotation: Vec<(String, String)>,
+    #[command(flatten)]
+    pub(super) registry: RegistryArguments,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RebaseArguments {
+    /// The image: a layout, an archive, or a name in a registry
+    #[arg(value_name = "IMAGE", value_hint = ValueHint::AnyPath)]
+    pub(super) image: String,
+    /// The newer base [default: what the image's base is called, as it is today]
+    #[arg(long, value_name = "BASE", value_hint = ValueHint::AnyPath)]
+    pub(super) onto: Option<String>,
+    /// The base that it stands on [default: what its annotations say]
+    #[arg(long, value_name = "BASE", value_hint = ValueHint::AnyPath)]
+    pub(super) old_base: Option<String>,
+    /// Where the image goes: a layout, an archive, or a name in a registry [default: IMAGE itself]
+    #[arg(long, value_name = "IMAGE", value_hint = ValueHint::AnyPath)]
+    pub(super) to: Option<String>,
+    /// Which platform of an image with several [default: all]
+    #[arg(long, value_name = "OS/ARCH")]
+    pub(super) platform: Option<Platform>,
+    #[command(flatten)]
+    pub(super) registry: RegistryArguments,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct LoadArguments {
+    /// The image: a layout, an archive, or a name in a registry
+    #[arg(value_name = "IMAGE", value_hint = ValueHint::AnyPath)]
+    pub(super) image: String,
+    /// Where it goes
+    #[arg(long, value_name = "ENGINE", default_value = "auto")]
+    pub(super) into: Engine,
+    /// The name it gets there [default: that of the file or repository, and its tag]
+    #[arg(long, value_name = "NAME:TAG")]
+    pub(super) name: Option<String>,
+    /// Which platform of an image with several [default: this machine's]
+    #[arg(long, value_name = "OS/ARCH")]
+    pub(super) platform: Option<Platform>,
+    #[command(flatten)]
+    pub(super) registry: RegistryArguments,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Engine {
+    /// The first of these that is there
+    Auto,
+    /// Docker, by its socket (DOCKER_HOST, or the usual place)
+    Docker,
+    /// podman, by `podman load`
+    Podman,
+    /// containerd, by `nerdctl load`, or `ctr images import`
+    Containerd,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct LoginArguments {
+    /// The registry, as ghcr.io
+    #[arg(value_name = "REGISTRY", default_value = "docker.io")]
+    pub(super) host: Host,
+    /// User name [default: asked for]
+    #[arg(short, long, value_name = "NAME")]
+    pub(super) username: Option<String>,
+    /// Read the password from stdin [default: asked for, on a terminal]
+    #[arg(long)]
+    pub(super) password_stdin: bool,
+    /// Registry that may be spoken with over plain HTTP; localhost always may (repeatable)
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub(super) insecure: Vec<Host>,
+    /// File with certificates (PEM) to believe beside the system's (repeatable)
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(super) ca_file: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct LogoutArguments {
+    /// The registry, as ghcr.io
+    #[arg(value_name = "REGISTRY", default_value = "docker.io")]
+    pub(super) host: Host,
 }
 
 #[derive(Debug, Args)]
@@ -478,6 +766,23 @@ pub(super) enum BasesAction {
         json: bool,
         #[command(flatten)]
         archives: Archives,
+    },
+    /// Ask the registries what the slim bases of the recorded table weigh today, and rewrite it
+    RefreshSlim {
+        /// The table
+        #[arg(value_name = "FILE", default_value = "bases/slim.json", value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+        /// Only these rows, as python:3.12-slim; one that the table lacks is added (repeatable)
+        #[arg(long, value_name = "REF")]
+        only: Vec<String>,
+        /// Fetch the layers too, and record the unpacked sizes
+        #[arg(long)]
+        unpacked: bool,
+        /// Show what would change, and write nothing
+        #[arg(long)]
+        dry_run: bool,
+        #[command(flatten)]
+        registry: RegistryArguments,
     },
     /// Write the packages of bases, as they are today, into a lock file
     #[cfg(feature = "debian")]

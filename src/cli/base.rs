@@ -1,10 +1,12 @@
 //! `--base`: what an image starts from.
 
+mod image;
 #[cfg(feature = "debian")]
 mod packages;
 
 use super::Usage;
 use super::args::{BaseArguments, Build};
+use super::images::Images;
 use super::terminal::Terminal;
 use crate::build::{Builder, Plan};
 use crate::rootfs::Base;
@@ -19,37 +21,45 @@ pub(super) enum Ground {
     /// A base of packages.
     #[cfg(feature = "debian")]
     Packages(Box<crate::debian::Supply>),
+    /// An image.
+    Image(Box<image::Image>),
 }
 
 impl Ground {
     /// The base that the arguments name. What they say of packages counts only where the base is
-    /// one of packages; unless `keep`, these are neither taken from the cache nor put there.
+    /// one of packages; unless `keep`, neither packages nor images are taken from the cache or
+    /// put there.
     pub(super) fn of(
         arguments: &BaseArguments,
         app: &std::path::Path,
         platform: Option<&crate::image::Platform>,
         keep: bool,
+        images: &Images,
         terminal: &Terminal,
     ) -> anyhow::Result<Self> {
         let name = &arguments.base;
-        let is_path = name.ends_with(".toml") || name.starts_with(['.', '/']);
         #[cfg(feature = "debian")]
         {
-            if !is_path && crate::debian::Reference::is_meant(name) {
+            if packages::are_meant(name)? {
                 let supply = packages::supply(arguments, app, platform, keep, terminal)?;
                 return Ok(Self::Packages(Box::new(supply)));
             }
-            packages::refuse_for_data(arguments).map_err(Usage::of)?;
+            packages::refuse_for_others(arguments).map_err(Usage::of)?;
         }
         #[cfg(not(feature = "debian"))]
+        if let Some((distribution, rest)) = name.split_once(':')
+            && !distribution.contains('/')
+            && rest.contains('/')
+            && !rest.starts_with('/')
         {
-            let _ = (app, platform, keep, terminal);
-            if !is_path && name.contains(':') {
-                return Err(Usage(format!(
-                    "--base {name}: this distrobuild was built without bases from packages (its feature \"debian\")"
-                ))
-                .into());
-            }
+            return Err(Usage(format!(
+                "--base {name}: this distrobuild was built without bases from packages (its feature \"debian\")"
+            ))
+            .into());
+        }
+        if image::is_meant(name) {
+            let image = image::Image::open(name, app, platform, keep, images, terminal)?;
+            return Ok(Self::Image(Box::new(image)));
         }
         Ok(Self::Data(name.clone()))
     }
@@ -63,12 +73,13 @@ impl Ground {
             Self::Data(name) => builder.base = Base::named(name).map_err(Usage::of)?,
             #[cfg(feature = "debian")]
             Self::Packages(_) => {}
+            Self::Image(image) => builder.base = image.base().clone(),
         }
         Ok(())
     }
 
-    /// Gives `builder` the base where that is one of packages, in which all is looked up.
-    pub(super) fn lay_packages(
+    /// Gives `builder` the base where that is a system, in which all is looked up.
+    pub(super) fn lay_system(
         &mut self,
         builder: &mut Builder,
         terminal: &Terminal,
@@ -77,6 +88,7 @@ impl Ground {
             Self::Data(_) => {
                 let _ = (builder, terminal);
             }
+            Self::Image(image) => builder.base = image.base().clone(),
             #[cfg(feature = "debian")]
             Self::Packages(supply) => {
                 let downloads = Downloads::new(terminal);
@@ -93,7 +105,7 @@ impl Ground {
     /// Says which packages hold the libraries that are missing in the closure of the app.
     pub(super) fn tell_missing(&self, names: &[String], terminal: &Terminal) {
         match self {
-            Self::Data(_) => {
+            Self::Data(_) | Self::Image(_) => {
                 let _ = (names, terminal);
             }
             #[cfg(feature = "debian")]
@@ -125,6 +137,10 @@ impl Ground {
         match self {
             Self::Data(_) => {
                 let _ = arguments;
+                Ok(terminal.timed("plan", || builder.plan())?)
+            }
+            Self::Image(image) => {
+                image.tell(terminal);
                 Ok(terminal.timed("plan", || builder.plan())?)
             }
             #[cfg(feature = "debian")]

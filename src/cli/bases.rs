@@ -2,6 +2,7 @@
 
 #[cfg(feature = "debian")]
 mod packages;
+mod slim;
 
 use std::fmt::Write;
 use std::process::ExitCode;
@@ -15,6 +16,13 @@ pub(super) fn run(arguments: BasesArguments, terminal: &Terminal) -> anyhow::Res
     match arguments.action {
         None => list(false, terminal),
         Some(BasesAction::List { json }) => list(json, terminal),
+        Some(BasesAction::RefreshSlim {
+            file,
+            only,
+            unpacked,
+            dry_run,
+            registry,
+        }) => slim::refresh(&file, &only, unpacked, dry_run, &registry, terminal),
         #[cfg(feature = "debian")]
         Some(BasesAction::Show {
             base,

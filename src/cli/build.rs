@@ -1,5 +1,7 @@
 //! `distrobuild build`, the default command.
 
+mod several;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -7,68 +9,51 @@ use anyhow::Context;
 
 use super::args::{Build, Format, Layers, ReportForm, RuntimeName, Search};
 use super::base::Ground;
+use super::images::Images;
 use super::terminal::{Terminal, harmless};
-use super::{OVER_BUDGET, Usage, report};
+use super::{OVER_BUDGET, Usage, report, transfers};
 use crate::app::{Runtime, RuntimeChoice};
 use crate::build::{Builder, LayerSplit, Output, Plan};
 use crate::helper::Helper;
+use crate::image::Platform;
 use crate::layer::Cache;
 use crate::plugins::{Choice, Rules};
 use crate::rootfs::Base;
 use crate::smoke::Smoke;
-use crate::store::Destination;
+use crate::store::{self, Destination, Location};
 use crate::trace::{Profile, Traced, Tracing};
 
 /// Builds an image and shows its report.
-pub(super) fn run(arguments: Build, terminal: &Terminal) -> anyhow::Result<ExitCode> {
-    let against = report::Against::read(&arguments.against, arguments.platform.as_ref())?;
-    let mut builder = builder(&arguments)?;
-    let mut ground = Ground::of(
-        &arguments.base,
-        &builder.app,
-        arguments.platform.as_ref(),
-        !arguments.no_cache,
-        terminal,
-    )?;
-    ground.lay_data(&mut builder)?;
-    let destination = destination(&arguments, &builder)?;
-    destination.name(&arguments.tag).map_err(Usage::of)?;
-    let traced = trace(&arguments, &mut builder, &destination, terminal)?;
-    let plan = ground.plan(&mut builder, &arguments, terminal)?;
-    terminal.plan(&plan);
-    if let Some(traced) = &traced {
-        terminal.traced(traced, &plan);
+pub(super) fn run(mut arguments: Build, terminal: &Terminal) -> anyhow::Result<ExitCode> {
+    let pushed = arguments.push.iter().map(|name| format!("docker://{name}"));
+    let names: Vec<String> = pushed.chain([arguments.base.base.clone()]).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let images = Images::new(&arguments.registry, &names)?;
+    if arguments.platform.len() > 1 {
+        return several::run(arguments, &images, terminal);
     }
+    if let [platform] = arguments.platform.as_slice() {
+        arguments = several::filled_in(&arguments, &platform.clone());
+    }
+    let prepared = Prepared::new(&arguments, None, &images, terminal)?;
     if arguments.dry_run {
-        terminal.result(&tree(&plan))?;
+        terminal.result(&tree(&prepared.plan))?;
         return Ok(ExitCode::SUCCESS);
     }
-    if let Some(smoke) = smoke(&arguments).map_err(Usage::of)? {
-        let started = terminal.timed("smoke", || plan.smoke(&smoke))?;
-        terminal.started(&started);
-    }
-    if let Err(error) = crate::store::install() {
-        terminal.warn(&format!(
-            "signals cannot be handled ({error}): stopping this build may leave temporary files"
-        ));
-    }
+    prepared.prove(&arguments, terminal)?;
+    handle_signals(terminal);
     let cache = open_cache(&arguments, terminal);
-    let mut output = Output::layout(PathBuf::new());
-    output.destination = destination;
-    output.tag.clone_from(&arguments.tag);
-    output.compression = arguments.compression;
-    output.cache = cache.as_ref();
-    output.budget.clone_from(&arguments.max_size);
-    output.observer = terminal;
-    if let Some(threads) = arguments.threads {
-        output.threads = threads;
+    let staging = Staging::of(&arguments)?;
+    let mut output = prepared.output(&arguments, cache.as_ref(), terminal);
+    if let Some(staging) = &staging {
+        output.destination = staging.destination();
     }
     let form = arguments.report.unwrap_or(ReportForm::Table);
-    let built = match plan.write(&output) {
+    let built = match prepared.plan.write(&output) {
         Err(crate::Error::OverBudget { excess, report }) => {
             // Whoever is told that it is too large wants to see why.
             if !terminal.is_quiet() || arguments.report.is_some() {
-                report::show(*report, &against, form, terminal)?;
+                report::show(*report, &prepared.against, form, terminal)?;
             }
             terminal.error(&anyhow::anyhow!("{excess}; nothing was written"));
             return Ok(ExitCode::from(OVER_BUDGET));
@@ -79,15 +64,177 @@ pub(super) fn run(arguments: Build, terminal: &Terminal) -> anyhow::Result<ExitC
         terminal.warn(&reason);
     }
     terminal.built(&built, &output);
+    let pushed = push(&arguments, &output.destination, &images, terminal)?;
+    terminal.apart();
     if arguments.timings || terminal.is_verbose() {
         terminal.timings();
     }
     match arguments.report {
         // A form that was asked for is the result.
-        None if terminal.is_quiet() => terminal.result(&format!("{}\n", output.reference()))?,
-        _ => report::show(built.report, &against, form, terminal)?,
+        None if terminal.is_quiet() => {
+            terminal.result(&named(&output.reference(), staging.is_none(), &pushed))?;
+        }
+        _ => report::show(built.report, &prepared.against, form, terminal)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The names under which the image is to be had, one a line: on disk, and in registries.
+fn named(output: &str, is_on_disk: bool, pushed: &[String]) -> String {
+    let on_disk = is_on_disk.then_some(output);
+    let names = on_disk.into_iter().chain(pushed.iter().map(String::as_str));
+    names.map(|name| format!("{name}\n")).collect()
+}
+
+/// An image that is decided.
+struct Prepared {
+    plan: Plan,
+    /// Where it is written, unless it is only pushed.
+    destination: Destination,
+    against: report::Against,
+    /// Holds files that the plan names.
+    _ground: Ground,
+}
+
+impl Prepared {
+    /// Decides what lands in the image for `platform`.
+    fn new(
+        arguments: &Build,
+        platform: Option<&Platform>,
+        images: &Images,
+        terminal: &Terminal,
+    ) -> anyhow::Result<Self> {
+        let platform = platform.or(arguments.platform.first());
+        let against = report::Against::read(&arguments.against, platform)?;
+        let mut builder = builder(arguments)?;
+        builder.platform = platform.cloned();
+        let mut ground = Ground::of(
+            &arguments.base,
+            &builder.app,
+            platform,
+            !arguments.no_cache,
+            images,
+            terminal,
+        )?;
+        ground.lay_data(&mut builder)?;
+        let destination = destination(arguments, &builder)?;
+        destination.name(&arguments.tag).map_err(Usage::of)?;
+        refuse_to_push_an_archive(arguments, &destination)?;
+        let traced = trace(arguments, &mut builder, &destination, terminal)?;
+        let plan = ground.plan(&mut builder, arguments, terminal)?;
+        terminal.plan(&plan);
+        if let Some(traced) = &traced {
+            terminal.traced(traced, &plan);
+        }
+        Ok(Self {
+            plan,
+            destination,
+            against,
+            _ground: ground,
+        })
+    }
+
+    /// Starts it, where that is asked for.
+    fn prove(&self, arguments: &Build, terminal: &Terminal) -> anyhow::Result<()> {
+        if let Some(smoke) = smoke(arguments).map_err(Usage::of)? {
+            let started = terminal.timed("smoke", || self.plan.smoke(&smoke))?;
+            terminal.started(&started);
+        }
+        Ok(())
+    }
+
+    /// How it is written.
+    fn output<'a>(
+        &self,
+        arguments: &Build,
+        cache: Option<&'a Cache>,
+        terminal: &'a Terminal,
+    ) -> Output<'a> {
+        let mut output = Output::layout(PathBuf::new());
+        output.destination = self.destination.clone();
+        output.tag.clone_from(&arguments.tag);
+        output.name = match (&arguments.output, arguments.push.first()) {
+            (None, Some(reference)) => Some(transfers::named(reference)),
+            _ => None,
+        };
+        output.compression = arguments.compression;
+        output.cache = cache;
+        output.budget.clone_from(&arguments.max_size);
+        output.observer = terminal;
+        if let Some(threads) = arguments.threads {
+            output.threads = threads;
+        }
+        output
+    }
+}
+
+fn handle_signals(terminal: &Terminal) {
+    if let Err(error) = crate::store::install() {
+        terminal.warn(&format!(
+            "signals cannot be handled ({error}): stopping this build may leave temporary files"
+        ));
+    }
+}
+
+/// The layers of such an archive are unpacked: nobody wants these in a registry.
+fn refuse_to_push_an_archive(arguments: &Build, destination: &Destination) -> Result<(), Usage> {
+    match destination {
+        Destination::DockerArchive(_) if !arguments.push.is_empty() => Err(Usage(
+            "--push and --format docker-archive do not go together: build the archive by a run of its own"
+                .to_owned(),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// A layout that goes away, for an image that is only pushed or that is made of several.
+struct Staging(tempfile::TempDir);
+
+impl Staging {
+    /// One, unless the image is written where the user wants it.
+    fn of(arguments: &Build) -> anyhow::Result<Option<Self>> {
+        match arguments.output.is_none() && !arguments.push.is_empty() {
+            true => Self::new().map(Some),
+            false => Ok(None),
+        }
+    }
+
+    fn new() -> anyhow::Result<Self> {
+        let made = tempfile::Builder::new().prefix("distrobuild-").tempdir();
+        Ok(Self(made.with_context(|| {
+            format!(
+                "no directory can be made in {}: set TMPDIR to one that can be written",
+                std::env::temp_dir().display()
+            )
+        })?))
+    }
+
+    fn destination(&self) -> Destination {
+        Destination::Layout(self.0.path().join("image"))
+    }
+}
+
+/// Pushes what was written to `destination`; gives the names, with digests.
+fn push(
+    arguments: &Build,
+    destination: &Destination,
+    images: &Images,
+    terminal: &Terminal,
+) -> anyhow::Result<Vec<String>> {
+    let mut pushed = Vec::new();
+    for reference in &arguments.push {
+        let opened = images.open_at(Location::Disk(store::Reference {
+            form: Some(destination.form()),
+            path: destination.path().to_path_buf(),
+            tag: Some(arguments.tag.clone()),
+        }))?;
+        let chosen = transfers::chosen(&opened, None)?;
+        let target = transfers::to_registry(images, reference, &opened, &chosen);
+        let copied = transfers::copy("push", &opened, &chosen, &target, images, terminal)?;
+        transfers::tell("pushed", &copied, &transfers::named(reference), terminal);
+        pushed.push(transfers::pinned(reference, &copied));
+    }
+    Ok(pushed)
 }
 
 fn builder(arguments: &Build) -> anyhow::Result<Builder> {
@@ -96,7 +243,6 @@ fn builder(arguments: &Build) -> anyhow::Result<Builder> {
     // The base follows, when it is known what else is wanted.
     let mut builder = Builder::new(app, Base::none());
     apply_search(&mut builder, &arguments.search)?;
-    builder.platform.clone_from(&arguments.platform);
     builder.strip = arguments.strip;
     builder.records = !arguments.no_package_records;
     builder.profile = match &arguments.profile {

@@ -19,7 +19,8 @@ pub(super) fn run(arguments: &CacheArguments, terminal: &Terminal) -> anyhow::Re
             let summary = cache.summary().with_context(failed)?;
             let made = made::size().with_context(failed)?;
             let packages = made::packages_size().with_context(failed)?;
-            terminal.result(&shown(&summary, made, packages))?;
+            let parents = made::parents_size().with_context(failed)?;
+            terminal.result(&shown(&summary, made, packages, parents))?;
         }
         Some(CacheAction::Prune { keep }) => {
             let failed = || failed(&cache, "pruned");
@@ -29,14 +30,19 @@ pub(super) fn run(arguments: &CacheArguments, terminal: &Terminal) -> anyhow::Re
             let made = made::prune(keep).with_context(failed)?;
             let keep = keep.saturating_sub(made::size().with_context(failed)?);
             let packages = made::prune_packages(keep).with_context(failed)?;
-            terminal.result(&format!("freed {}\n", human(layers + made + packages)))?;
+            let keep = keep.saturating_sub(made::packages_size().with_context(failed)?);
+            let parents = made::prune_parents(keep).with_context(failed)?;
+            let freed = layers + made + packages + parents;
+            terminal.result(&format!("freed {}\n", human(freed)))?;
         }
         Some(CacheAction::Clear) => {
             let failed = || failed(&cache, "cleared");
             let layers = cache.clear().with_context(failed)?.bytes;
             let made = made::prune(0).with_context(failed)?;
             let packages = made::prune_packages(0).with_context(failed)?;
-            terminal.result(&format!("freed {}\n", human(layers + made + packages)))?;
+            let parents = made::prune_parents(0).with_context(failed)?;
+            let freed = layers + made + packages + parents;
+            terminal.result(&format!("freed {}\n", human(freed)))?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -54,9 +60,9 @@ pub(super) fn open() -> anyhow::Result<Cache> {
     Ok(Cache::open(directory, Cache::DEFAULT_LIMIT))
 }
 
-fn shown(summary: &CacheSummary, made: u64, packages: u64) -> String {
+fn shown(summary: &CacheSummary, made: u64, packages: u64, parents: u64) -> String {
     format!(
-        "directory  {}\nsize       {} of {} at most\nmembers    {}\nlayers     {}\nmade       {} (Java runtimes, compiled Python)\npackages   {} (of bases)\n",
+        "directory  {}\nsize       {} of {} at most\nmembers    {}\nlayers     {}\nmade       {} (Java runtimes, compiled Python)\npackages   {} (of bases)\nimages     {} (that others are built on)\n",
         summary.directory.display(),
         human(summary.bytes),
         human(summary.limit),
@@ -64,5 +70,6 @@ fn shown(summary: &CacheSummary, made: u64, packages: u64) -> String {
         summary.layers,
         human(made),
         human(packages),
+        human(parents),
     )
 }

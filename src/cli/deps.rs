@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use super::args::Deps;
 use super::base::Ground;
 use super::build::apply_search;
+use super::images::Images;
 use super::terminal::Terminal;
 use crate::build::Builder;
 use crate::plugins::Rules;
@@ -22,8 +23,10 @@ pub(super) fn run(arguments: &Deps, terminal: &Terminal) -> anyhow::Result<ExitC
     let mut builder = Builder::new(app, Base::none());
     builder.scratch = super::made::directory();
     apply_search(&mut builder, &arguments.search)?;
-    let mut ground = Ground::of(&arguments.base, &builder.app, None, true, terminal)?;
-    ground.lay_packages(&mut builder, terminal)?;
+    let images = Images::new(&arguments.registry, &[&arguments.base.base])?;
+    let base = &arguments.base;
+    let mut ground = Ground::of(base, &builder.app, None, true, &images, terminal)?;
+    ground.lay_system(&mut builder, terminal)?;
     let resolved = builder.resolve()?;
     match arguments.json {
         true => terminal.document(&deps::json(&resolved.closure, &resolved.companions)?)?,

@@ -18,6 +18,31 @@ pub(super) fn packages() -> Option<PathBuf> {
     Some(Cache::default_directory()?.join("packages"))
 }
 
+/// Where images that others are built on are kept, fetched and unpacked.
+pub(super) fn parents() -> Option<PathBuf> {
+    Some(Cache::default_directory()?.join("parents"))
+}
+
+/// The size in bytes of these.
+pub(super) fn parents_size() -> io::Result<u64> {
+    match parents() {
+        Some(directory) if directory.exists() => size_of(&directory),
+        _ => Ok(0),
+    }
+}
+
+/// Removes all of them when they are larger than `keep` bytes together; returns the bytes freed.
+pub(super) fn prune_parents(keep: u64) -> io::Result<u64> {
+    let size = parents_size()?;
+    match parents() {
+        Some(directory) if size > keep => {
+            remove(&directory)?;
+            Ok(size)
+        }
+        _ => Ok(0),
+    }
+}
+
 /// The size in bytes of all packages that are kept.
 pub(super) fn packages_size() -> io::Result<u64> {
     #[cfg(feature = "debian")]

@@ -5,10 +5,24 @@ mod base;
 mod bases;
 mod build;
 mod cache;
+mod copy;
 mod deps;
+mod diff;
+mod images;
+mod index;
+mod inspect;
+mod load;
+mod login;
 mod made;
+mod order;
+mod pull;
+mod push;
+mod rebase;
 mod report;
+mod rm;
+mod tags;
 mod terminal;
+mod transfers;
 
 use std::process::ExitCode;
 
@@ -20,7 +34,7 @@ use terminal::Terminal;
 /// Parses the process's arguments, runs the command and returns the exit code:
 /// 0 for success, 1 for an error, 2 for wrong usage, 3 for an image over its size budget.
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = Arguments::parse_from(order::globals_after_command(std::env::args_os()));
     arguments.color.color.write_global();
     let terminal = Terminal::new(arguments.verbosity.level());
     if let Some(shell) = arguments.completions {
@@ -30,6 +44,18 @@ pub fn main() -> ExitCode {
         Some(Command::Build(build)) => build::run(*build, &terminal),
         Some(Command::Deps(deps)) => deps::run(&deps, &terminal),
         Some(Command::Report(report)) => report::run(&report, &terminal),
+        Some(Command::Diff(diff)) => diff::run(&diff, &terminal),
+        Some(Command::Inspect(inspect)) => inspect::run(&inspect, &terminal),
+        Some(Command::Push(push)) => push::run(&push, &terminal),
+        Some(Command::Pull(pull)) => pull::run(&pull, &terminal),
+        Some(Command::Copy(copy)) => copy::run(&copy, &terminal),
+        Some(Command::Tags(tags)) => tags::run(&tags, &terminal),
+        Some(Command::Rm(rm)) => rm::run(&rm, &terminal),
+        Some(Command::Index(index)) => index::run(&index, &terminal),
+        Some(Command::Rebase(rebase)) => rebase::run(&rebase, &terminal),
+        Some(Command::Load(load)) => load::run(&load, &terminal),
+        Some(Command::Login(login)) => login::run(&login, &terminal),
+        Some(Command::Logout(logout)) => login::forget(&logout, &terminal),
         Some(Command::Bases(bases)) => bases::run(bases, &terminal),
         Some(Command::Cache(cache)) => cache::run(&cache, &terminal),
         None => build::run(arguments.build, &terminal),

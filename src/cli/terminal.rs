@@ -89,15 +89,15 @@ impl Terminal {
     /// # Errors
     /// When it cannot be written, as to a full disk.
     pub(super) fn result(&self, text: &str) -> anyhow::Result<()> {
-        printed(&mut anstream::stdout().lock(), text)
+        printed(&mut anstream::stdout().lock(), text.as_bytes())
     }
 
     /// Prints a document to stdout as it is, in the way of [`Self::result`].
     ///
     /// # Errors
     /// When it cannot be written, as to a full disk.
-    pub(super) fn document(&self, text: &str) -> anyhow::Result<()> {
-        printed(&mut std::io::stdout().lock(), text)
+    pub(super) fn document(&self, text: impl AsRef<[u8]>) -> anyhow::Result<()> {
+        printed(&mut std::io::stdout().lock(), text.as_ref())
     }
 
     /// Prints an error with its causes to stderr.
@@ -137,6 +137,13 @@ impl Terminal {
         if self.level >= Level::Normal {
             self.say(&format!("{BOLD}{name:<9}{BOLD:#} {}", harmless(text)));
         }
+    }
+
+    /// Asks for something that is typed behind it on the same line.
+    pub(super) fn prompt(&self, text: &str) {
+        let mut stderr = anstream::stderr().lock();
+        let _ = write!(stderr, "{BOLD}{}{BOLD:#} ", harmless(text));
+        let _ = stderr.flush();
     }
 
     fn say(&self, text: &str) {
@@ -290,8 +297,11 @@ impl Terminal {
             "image",
             &format!("{} {}", output.reference(), built.image.descriptor.digest()),
         );
+    }
+
+    /// Sets what was said apart from the report that follows.
+    pub(super) fn apart(&self) {
         if std::io::stdout().is_terminal() && self.level >= Level::Normal {
-            // Apart from the report that follows.
             self.say("");
         }
     }
@@ -480,8 +490,8 @@ pub(super) fn bar(name: &str, total: u64, elapsed: Duration) -> ProgressBar {
     bar
 }
 
-fn printed(stdout: &mut dyn Write, text: &str) -> anyhow::Result<()> {
-    let written = stdout.write_all(text.as_bytes());
+fn printed(stdout: &mut dyn Write, text: &[u8]) -> anyhow::Result<()> {
+    let written = stdout.write_all(text);
     match written.and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             Err(anyhow::Error::new(error).context("the result cannot be written to stdout"))

@@ -115,7 +115,7 @@ pub(super) fn persist<T>(
 }
 
 /// How long to wait after so many failed attempts; `None` when that is too long.
-pub(super) fn pause(backoff: Duration, attempts: u32, asked: Option<Duration>) -> Option<Duration> {
+pub(crate) fn pause(backoff: Duration, attempts: u32, asked: Option<Duration>) -> Option<Duration> {
     if asked.is_some_and(|asked| asked > LONGEST_WAIT) {
         return None;
     }

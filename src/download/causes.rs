@@ -84,7 +84,7 @@ pub(super) fn trouble(error: &reqwest::Error, received: u64, stall: Duration) ->
 }
 
 /// What an error says, with what caused it, without the URL, which may hold credentials.
-pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
+pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
     let mut parts: Vec<String> = Vec::new();
     let mut next = Some(error);
     while let Some(error) = next {
@@ -104,7 +104,7 @@ pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
 
 /// The cause of this type, also inside of an `io::Error`, which does not name what it wraps
 /// as its source.
-fn cause<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
+pub(crate) fn cause<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(found) = error.downcast_ref::<T>() {

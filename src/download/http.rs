@@ -108,7 +108,7 @@ impl Http {
     }
 
     fn client(&self) -> Result<Client, String> {
-        let tls = trust::settings().map_err(|error| error.to_string())?;
+        let tls = trust::settings(Vec::new()).map_err(|error| error.to_string())?;
         let builder = Client::builder()
             .user_agent(concat!("distrobuild/", env!("CARGO_PKG_VERSION")))
             .redirect(redirect::Policy::none())
@@ -148,7 +148,8 @@ impl Http {
     }
 }
 
-fn no_proxy_at_all() -> bool {
+/// Whether no proxy is ever to be asked.
+pub(crate) fn no_proxy_at_all() -> bool {
     ["NO_PROXY", "no_proxy"]
         .into_iter()
         .find_map(std::env::var_os)
@@ -156,7 +157,7 @@ fn no_proxy_at_all() -> bool {
 }
 
 /// The variable that names a proxy for this scheme.
-fn proxy_variable(scheme: &str) -> Option<&'static str> {
+pub(crate) fn proxy_variable(scheme: &str) -> Option<&'static str> {
     let names: [&str; 4] = match scheme {
         "https" => ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"],
         _ => ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"],
@@ -305,7 +306,7 @@ fn redirection(from: &Url, response: &Response) -> Result<Url, Redirection> {
 
 /// Where a redirect from `from` leads. Credentials go only to whom they were meant for, and
 /// none that a server names are used.
-pub(super) fn follow(from: &Url, location: &str) -> Result<Url, Redirection> {
+pub(crate) fn follow(from: &Url, location: &str) -> Result<Url, Redirection> {
     let mut to = from.join(location).map_err(|_| Redirection::Elsewhere)?;
     match (from.scheme(), to.scheme()) {
         (_, "https") | ("http", "http") => {}
@@ -321,7 +322,7 @@ pub(super) fn follow(from: &Url, location: &str) -> Result<Url, Redirection> {
 }
 
 /// `bytes 10-99/100`, `bytes 10-99/*`.
-pub(super) fn content_range(value: &str) -> Option<(u64, Option<u64>)> {
+pub(crate) fn content_range(value: &str) -> Option<(u64, Option<u64>)> {
     let (range, size) = value.trim().strip_prefix("bytes ")?.split_once('/')?;
     let (first, last) = range.trim().split_once('-')?;
     let first: u64 = first.parse().ok()?;

@@ -43,6 +43,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(crate) use attempts::pause;
+pub(crate) use causes::{cause, chain};
 pub use error::{DownloadError, Failure, Reason, Redirection};
 pub use latest::Latest;
 pub use prune::{Summary, prune, summary};
@@ -51,7 +53,10 @@ use crate::layer::Digest;
 use http::Http;
 #[cfg(feature = "debian")]
 pub(crate) use http::shown_text;
+pub(crate) use http::{content_range, follow};
+pub(crate) use http::{no_proxy_at_all, proxy_variable};
 use store::{Hold, Store};
+pub(crate) use trust::settings as tls;
 
 /// How files are downloaded.
 #[derive(Debug, Clone)]

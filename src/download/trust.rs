@@ -9,11 +9,12 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
 /// The settings of TLS, with a provider of its own: the process's default one belongs to the
-/// program that uses this crate.
-pub(super) fn settings() -> Result<ClientConfig, Error> {
+/// program that uses this crate. The certificates in `further` are believed, too.
+pub(crate) fn settings(further: Vec<CertificateDer<'static>>) -> Result<ClientConfig, Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let verifier = Arc::new(Verifier {
         provider: Arc::clone(&provider),
+        further,
         inner: OnceLock::new(),
     });
     Ok(ClientConfig::builder_with_provider(provider)
@@ -29,6 +30,7 @@ pub(super) fn settings() -> Result<ClientConfig, Error> {
 #[derive(Debug)]
 struct Verifier {
     provider: Arc<CryptoProvider>,
+    further: Vec<CertificateDer<'static>>,
     inner: OnceLock<Result<Arc<WebPkiServerVerifier>, Error>>,
 }
 
@@ -36,8 +38,10 @@ impl Verifier {
     fn inner(&self) -> Result<&WebPkiServerVerifier, Error> {
         self.inner
             .get_or_init(|| {
+                let mut roots = roots()?;
+                roots.add_parsable_certificates(self.further.iter().cloned());
                 WebPkiServerVerifier::builder_with_provider(
-                    Arc::new(roots()?),
+                    Arc::new(roots),
                     Arc::clone(&self.provider),
                 )
                 .build()

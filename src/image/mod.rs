@@ -3,6 +3,7 @@
 //! [`describe`] is a pure function: the same layers, platform and settings give the
 //! same bytes. [`validate()`] checks an image in any store, ours or not.
 
+mod inherit;
 mod json;
 mod platform;
 mod time;
@@ -17,6 +18,7 @@ use oci_spec::image::{
 
 use crate::layer::{Digest, Layer};
 
+pub use inherit::describe_on;
 pub(crate) use json::{canonical, parse};
 pub use platform::{Platform, PlatformError};
 pub use time::rfc3339;
@@ -148,12 +150,23 @@ fn execution(settings: &Settings) -> Config {
 }
 
 fn manifest(config: &[u8], layers: &[Layer], annotations: &BTreeMap<String, String>) -> Vec<u8> {
+    manifest_of(
+        config,
+        layers.iter().map(layer_descriptor).collect(),
+        annotations,
+    )
+}
+
+fn manifest_of(
+    config: &[u8],
+    layers: Vec<Descriptor>,
+    annotations: &BTreeMap<String, String>,
+) -> Vec<u8> {
     let config = descriptor(
         MediaType::ImageConfig,
         &Digest::of(config),
         config.len() as u64,
     );
-    let layers: Vec<Descriptor> = layers.iter().map(layer_descriptor).collect();
     let mut builder = ImageManifestBuilder::default()
         .schema_version(oci_spec::image::SCHEMA_VERSION)
         .media_type(MediaType::ImageManifest)

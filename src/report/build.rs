@@ -8,6 +8,7 @@ use super::{LayerShare, Report, ReportError};
 use crate::ImagePath;
 use crate::image::Image;
 use crate::packages::Owners;
+use crate::parent::ANNOTATION_BASE_LAYERS;
 use crate::rootfs::{Entry, EntryKind};
 
 impl Report {
@@ -27,6 +28,14 @@ impl Report {
             what: "config",
             source,
         })?;
+        let manifest: Option<serde_json::Value> = serde_json::from_slice(&image.manifest).ok();
+        let below = manifest.as_ref().and_then(|manifest| {
+            manifest
+                .get("annotations")?
+                .get(ANNOTATION_BASE_LAYERS)?
+                .as_str()
+        });
+        let described = described.on_base(below);
         let layers = image.layers.iter().enumerate();
         let layers = layers
             .map(|(index, layer)| LayerShare {

@@ -2,7 +2,9 @@
 
 use serde::Serialize;
 
-use super::{Report, SlimBase, SlimBases, SlimError};
+use super::live::ask_all;
+use super::{Report, SlimBase, SlimBases, SlimError, Unanswered, Wanted};
+use crate::image::Platform;
 
 /// An image beside a slim base. Both sizes are of one recorded build; a size that was not
 /// recorded is unknown, and nothing is reckoned with it, nor with another platform's.
@@ -14,7 +16,13 @@ pub struct Comparison {
     pub platform: Option<String>,
     /// Whether it is of another platform than the image.
     pub other_platform: bool,
-    /// Date of its content, `YYYY-MM-DD`.
+    /// Whether its registry was asked just now; else it is a recorded build.
+    pub live: bool,
+    /// Digest of its manifest; `null` is unknown.
+    pub digest: Option<String>,
+    /// Number of its layers; `null` is unknown.
+    pub layer_count: Option<u64>,
+    /// Date of its content, or when its registry was asked, `YYYY-MM-DD`.
     pub date: Option<String>,
     /// Where its sizes were read.
     pub source: String,
@@ -24,8 +32,8 @@ pub struct Comparison {
     pub unpacked: Measure,
     /// A size as prose, where that is all there is.
     pub published_size: Option<String>,
-    /// Whether it has a shell.
-    pub has_shell: bool,
+    /// Whether it has a shell; `null` is unknown.
+    pub has_shell: Option<bool>,
     /// Its package manager, `none` for none; `null` is unknown.
     pub package_manager: Option<String>,
 }
@@ -58,12 +66,15 @@ impl Measure {
 }
 
 impl Comparison {
-    fn new(report: &Report, base: &SlimBase) -> Self {
+    fn new(report: &Report, base: &SlimBase, live: bool) -> Self {
         let same = base.is_for(&report.platform);
         Self {
             reference: base.reference.clone(),
             platform: base.platform.clone(),
             other_platform: !same,
+            live,
+            digest: base.digest.clone(),
+            layer_count: base.layer_count,
             date: base.date_recorded.clone(),
             source: base.source.clone(),
             compressed: Measure::new(base.exact_compressed(), report.compressed, same),
@@ -93,8 +104,78 @@ pub(super) fn with(
     }
     Ok(rows
         .into_iter()
-        .map(|row| Comparison::new(report, row))
+        .map(|row| Comparison::new(report, row, false))
         .collect())
+}
+
+pub(super) fn live(
+    report: &Report,
+    table: &SlimBases,
+    references: &[String],
+    ask: &(dyn Fn(&Wanted) -> Result<SlimBase, String> + Sync),
+    unanswered: &mut dyn FnMut(Unanswered),
+) -> Result<Vec<Comparison>, SlimError> {
+    let platform: Option<Platform> = report.platform.parse().ok();
+    let platform = platform.unwrap_or_else(Platform::host);
+    let mut names: Vec<&str> = references.iter().map(String::as_str).collect();
+    if names.is_empty() {
+        names = table.default_names(program(report)).collect();
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    names.retain(|name| seen.insert(*name));
+    let questions: Vec<Wanted> = names
+        .iter()
+        .map(|name| Wanted {
+            reference: (*name).to_owned(),
+            platform: platform.clone(),
+            unpacked: false,
+        })
+        .collect();
+    let answers = ask_all(&questions, ask);
+    let mut rows = Vec::new();
+    let mut unknown = None;
+    for (question, answer) in questions.into_iter().zip(answers) {
+        let recorded = table.find(&question.reference, &report.platform);
+        match answer {
+            Ok(mut row) => {
+                row.uncompressed_bytes = table.unpacked_of(row.digest.as_deref());
+                // Other builds of one name are made of the same parts.
+                if let Some(known) = recorded.as_ref().ok().and_then(|rows| rows.first()) {
+                    row.has_shell = known.has_shell;
+                    row.package_manager.clone_from(&known.package_manager);
+                }
+                rows.push(Comparison::new(report, &row, true));
+            }
+            Err(why) => {
+                unanswered(Unanswered {
+                    reference: question.reference,
+                    platform: question.platform.to_string(),
+                    is_recorded: recorded.is_ok(),
+                    why,
+                });
+                match recorded {
+                    Ok(found) => {
+                        let count = if references.is_empty() {
+                            1
+                        } else {
+                            found.len()
+                        };
+                        for row in found.into_iter().take(count) {
+                            let row = Comparison::new(report, row, false);
+                            if !rows.contains(&row) {
+                                rows.push(row);
+                            }
+                        }
+                    }
+                    Err(error) => unknown = unknown.or(Some(error)),
+                }
+            }
+        }
+    }
+    match unknown {
+        Some(error) => Err(error),
+        None => Ok(rows),
+    }
 }
 
 /// The name of the program that the image starts.
@@ -114,6 +195,27 @@ pub(super) fn ratio(times: f64, sign: &str) -> String {
     }
 }
 
+/// When the sizes were had: `2026-09-19`, `live 2026-11-29`.
+pub(super) fn when(row: &Comparison) -> String {
+    let date = row.date.as_deref().unwrap_or("unknown");
+    match row.live {
+        true => format!("live {date}"),
+        false => date.to_owned(),
+    }
+}
+
+/// Which build a live row is of, in words: `python:3.12-slim: 4 layers`, `sha256:3f2a9c1d3f2a`.
+pub(super) fn build(row: &Comparison) -> Option<[String; 2]> {
+    let digest = row.digest.as_deref().filter(|_| row.live)?;
+    let layers = match row.layer_count {
+        Some(1) => "1 layer".to_owned(),
+        Some(count) => format!("{count} layers"),
+        None => "live".to_owned(),
+    };
+    let digest = digest.chars().take("sha256:".len() + 12).collect();
+    Some([format!("{}: {layers}", row.reference), digest])
+}
+
 /// What a base has that the image may lack, and what is to know of its row.
 pub(super) fn notes(row: &Comparison) -> Vec<String> {
     let mut notes = Vec::new();
@@ -124,7 +226,7 @@ pub(super) fn notes(row: &Comparison) -> Vec<String> {
     if let Some(size) = &row.published_size {
         notes.push(format!("published as {size}"));
     }
-    if row.has_shell {
+    if row.has_shell == Some(true) {
         notes.push("shell".to_owned());
     }
     if let Some(manager) = row.package_manager.as_deref().filter(|m| *m != "none") {

@@ -18,7 +18,7 @@ impl Described {
         Ok(Self::of(&ImageConfiguration::from_reader(config)?))
     }
 
-    fn of(config: &ImageConfiguration) -> Self {
+    pub(super) fn of(config: &ImageConfiguration) -> Self {
         let mut platform = format!("{}/{}", config.os(), config.architecture());
         if let Some(variant) = config.variant().as_ref().filter(|v| !v.is_empty()) {
             platform.push('/');
@@ -44,6 +44,17 @@ impl Described {
                 .map(|step| what(step.created_by().as_deref().unwrap_or_default()))
                 .collect(),
         }
+    }
+
+    /// The same of an image of which the lowest layers are those of another one, as its annotation
+    /// [`ANNOTATION_BASE_LAYERS`](crate::parent::ANNOTATION_BASE_LAYERS) says: they are the base,
+    /// whatever made them.
+    pub(super) fn on_base(mut self, layers: Option<&str>) -> Self {
+        let layers = layers.and_then(|text| text.parse::<usize>().ok());
+        for what in self.layers.iter_mut().take(layers.unwrap_or(0)) {
+            "base".clone_into(what);
+        }
+        self
     }
 
     /// What layer number `index` is; empty when unknown.
@@ -75,12 +86,21 @@ pub(super) fn origin_of_layer(what: &str) -> Option<&'static str> {
     }
 }
 
-fn words(words: Option<&[String]>) -> Vec<String> {
+pub(super) fn words(words: Option<&[String]>) -> Vec<String> {
     words
         .unwrap_or_default()
         .iter()
         .map(|w| printable(w))
         .collect()
+}
+
+/// A command as one line; a word with spaces, or none at all, stands in quotes.
+pub(super) fn command(words: &[String]) -> String {
+    let quoted = |word: &String| match word.is_empty() || word.contains([' ', '"', '\'']) {
+        true => format!("{word:?}"),
+        false => word.clone(),
+    };
+    words.iter().map(quoted).collect::<Vec<_>>().join(" ")
 }
 
 /// `text` without characters that steer a terminal or turn the direction of writing: an

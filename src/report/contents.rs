@@ -6,23 +6,25 @@ use std::ops::Bound;
 use crate::ImagePath;
 use crate::layer::{LayerEntry, LayerEntryKind};
 
-/// What is left of the layers' entries when all are applied.
-#[derive(Debug, Default)]
-pub(super) struct Contents {
+/// What is left of the layers' entries when all are applied; of each, `N` is what is known
+/// beside its place and size.
+#[derive(Debug, Clone)]
+pub(super) struct Contents<N> {
     /// What the finished layers made. Keys are the paths' bytes.
-    lower: Tree,
+    lower: Tree<N>,
     /// What the layer that is being read adds.
-    upper: Tree,
+    upper: Tree<N>,
     /// The files, which several names may share.
     files: Vec<Inode>,
 }
 
-type Tree = BTreeMap<Box<[u8]>, Item>;
+type Tree<N> = BTreeMap<Box<[u8]>, Item<N>>;
 
 #[derive(Debug, Clone)]
-struct Item {
+struct Item<N> {
     path: ImagePath,
     kind: ItemKind,
+    node: N,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,9 +48,20 @@ pub(super) struct Kept<'a> {
     pub(super) layer: usize,
 }
 
-impl Contents {
-    /// Adds an entry of layer number `layer`.
-    pub(super) fn add(&mut self, layer: usize, entry: &LayerEntry) {
+impl<N> Default for Contents<N> {
+    fn default() -> Self {
+        Self {
+            lower: Tree::new(),
+            upper: Tree::new(),
+            files: Vec::new(),
+        }
+    }
+}
+
+impl<N: Clone> Contents<N> {
+    /// Adds an entry of layer number `layer`. A further name of a file gets the file's node.
+    pub(super) fn add(&mut self, layer: usize, entry: &LayerEntry, node: N) {
+        let mut node = node;
         let kind = match entry.kind {
             // Whiteouts hide what lower layers have, wherever they stand in their own.
             LayerEntryKind::Whiteout => {
@@ -65,7 +78,13 @@ impl Contents {
                 });
                 ItemKind::File(self.files.len() - 1)
             }
-            LayerEntryKind::HardLink => self.linked(entry),
+            LayerEntryKind::HardLink => match self.linked(entry) {
+                Some(target) => {
+                    node = target.node.clone();
+                    target.kind
+                }
+                None => ItemKind::Other,
+            },
             LayerEntryKind::Symlink | LayerEntryKind::Other => ItemKind::Other,
         };
         if kind != ItemKind::Directory {
@@ -75,7 +94,7 @@ impl Contents {
         }
         let path = entry.path.clone();
         self.upper
-            .insert(path.as_bytes().into(), Item { path, kind });
+            .insert(path.as_bytes().into(), Item { path, kind, node });
     }
 
     /// Ends a layer: what it added is lower than the next.
@@ -84,13 +103,10 @@ impl Contents {
         self.lower.extend(upper);
     }
 
-    fn linked(&self, entry: &LayerEntry) -> ItemKind {
-        let target = entry.link.as_deref().and_then(|l| ImagePath::new(l).ok());
-        let found = target.and_then(|target| {
-            let upper = self.upper.get(target.as_bytes());
-            upper.or_else(|| self.lower.get(target.as_bytes()))
-        });
-        found.map_or(ItemKind::Other, |item| item.kind)
+    fn linked(&self, entry: &LayerEntry) -> Option<&Item<N>> {
+        let target = ImagePath::new(entry.link.as_deref()?).ok()?;
+        let upper = self.upper.get(target.as_bytes());
+        upper.or_else(|| self.lower.get(target.as_bytes()))
     }
 
     /// The files that are left, each once, in the order of their paths.
@@ -123,6 +139,18 @@ impl Contents {
             .map(|item| &item.path)
     }
 
+    /// All that is left, in the order of the paths' bytes.
+    pub(super) fn nodes(&self) -> impl Iterator<Item = (&ImagePath, &N)> {
+        self.lower.values().map(|item| (&item.path, &item.node))
+    }
+
+    /// Whether something is left below `path`, so that there must be a directory at it.
+    pub(super) fn has_below(&self, path: &ImagePath) -> bool {
+        let (from, to) = below(path);
+        let bounds = (Bound::Excluded(&*from), Bound::Excluded(&*to));
+        self.lower.range::<[u8], _>(bounds).next().is_some()
+    }
+
     /// Whether something is left at `path`.
     pub(super) fn has(&self, path: &ImagePath) -> bool {
         self.lower.contains_key(path.as_bytes())
@@ -131,15 +159,8 @@ impl Contents {
 
 /// Removes all that is below `directory`. Whatever the layers say, each entry is removed
 /// but once, so that this takes no more time than adding did.
-fn remove_below(tree: &mut Tree, directory: &ImagePath) {
-    let mut from = directory.as_bytes().to_vec();
-    if !directory.is_root() {
-        from.push(b'/');
-    }
-    // The byte after `/`.
-    let mut to = from.clone();
-    to.pop();
-    to.push(b'0');
+fn remove_below<N>(tree: &mut Tree<N>, directory: &ImagePath) {
+    let (from, to) = below(directory);
     let bounds = || {
         (
             Bound::Excluded(from.as_slice()),
@@ -150,6 +171,19 @@ fn remove_below(tree: &mut Tree, directory: &ImagePath) {
         let key = key.clone();
         tree.remove(&key);
     }
+}
+
+/// The keys between which all that is below `directory` lies.
+fn below(directory: &ImagePath) -> (Vec<u8>, Vec<u8>) {
+    let mut from = directory.as_bytes().to_vec();
+    if !directory.is_root() {
+        from.push(b'/');
+    }
+    // The byte after `/`.
+    let mut to = from.clone();
+    to.pop();
+    to.push(b'0');
+    (from, to)
 }
 
 #[cfg(test)]
@@ -178,7 +212,7 @@ mod tests {
         let mut contents = Contents::default();
         for (index, layer) in layers.iter().enumerate() {
             for entry in *layer {
-                contents.add(index, entry);
+                contents.add(index, entry, ());
             }
             contents.finish_layer();
         }

@@ -1,10 +1,22 @@
 //! Two images beside each other: an earlier one and a new one.
 
+mod details;
+mod paths;
+mod settings;
+
 use std::collections::BTreeMap;
 
+use oci_spec::image::Descriptor;
 use serde::Serialize;
 
-use super::Report;
+use super::image::{Merged, Reader};
+use super::{Report, ReportError};
+use crate::store::Source;
+
+pub(super) use details::packages_with_versions;
+pub use details::{Details, PackageChange};
+pub use paths::{Aspect, PathChange, PathKind, PathState};
+pub use settings::{SettingChange, SettingValue};
 
 /// What changed from one image to another. Serialised, this is the body of the JSON form.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -33,6 +45,20 @@ pub struct Diff {
     pub packages: Option<Vec<Item>>,
     /// Files of which the size differs, largest difference first.
     pub files: Vec<Item>,
+    /// All else that differs; absent when sizes alone were compared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub details: Option<Details>,
+}
+
+/// An image to compare.
+#[derive(Clone, Copy)]
+pub struct Subject<'a> {
+    /// Where its blobs are.
+    pub source: &'a dyn Source,
+    /// What people call it.
+    pub reference: &'a str,
+    /// Its manifest.
+    pub manifest: &'a Descriptor,
 }
 
 /// A number before and after.
@@ -67,7 +93,50 @@ impl Item {
 }
 
 impl Diff {
-    /// Compares `before` with `after`.
+    /// Compares two images wholly, by reading both. Layers that they share at their bottom are
+    /// read once, from the earlier one. File contents are hashed as they pass.
+    ///
+    /// # Errors
+    /// When a blob of either is missing, damaged or not what the specification wants.
+    pub fn of_images(before: Subject<'_>, after: Subject<'_>) -> Result<Self, ReportError> {
+        let readers = [before, after].map(|subject| Reader {
+            source: subject.source,
+            reference: subject.reference,
+        });
+        let old = readers[0].documents(before.manifest)?;
+        let new = readers[1].documents(after.manifest)?;
+        let (old_layers, new_layers) = (old.manifest.layers(), new.manifest.layers());
+        let shared = old_layers
+            .iter()
+            .zip(new_layers)
+            .take_while(|(a, b)| a.digest() == b.digest() && a.media_type() == b.media_type())
+            .count();
+        let mut old_tree = Merged::<paths::Node>::default();
+        for layer in old_layers.iter().take(shared) {
+            old_tree.layer(&readers[0], layer)?;
+        }
+        let mut new_tree = old_tree.clone();
+        for layer in old_layers.iter().skip(shared) {
+            old_tree.layer(&readers[0], layer)?;
+        }
+        for layer in new_layers.iter().skip(shared) {
+            new_tree.layer(&readers[1], layer)?;
+        }
+        let settings = settings::compare(&old, &new);
+        let old = old_tree.report(before.reference, before.manifest, old);
+        let new = new_tree.report(after.reference, after.manifest, new);
+        let mut diff = Self::between(&old, &new);
+        diff.details = Some(Details {
+            digest_before: old.digest.clone(),
+            digest_after: new.digest.clone(),
+            settings,
+            packages: details::versions(&old, &new),
+            paths: paths::compare(&old_tree.contents, &new_tree.contents),
+        });
+        Ok(diff)
+    }
+
+    /// Compares `before` with `after` by their sizes.
     pub fn between(before: &Report, after: &Report) -> Self {
         let origins = |r: &Report| sizes(r.origins.iter().map(|o| (o.origin.clone(), o.unpacked)));
         let files = |r: &Report| sizes(r.files.iter().map(|f| (f.path.clone(), f.size)));
@@ -88,6 +157,7 @@ impl Diff {
             origins: changed(origins(before), origins(after)),
             packages: packages(before, after),
             files: changed(files(before), files(after)),
+            details: None,
         }
     }
 }
@@ -201,3 +271,6 @@ fn layers(before: &Report, after: &Report) -> Vec<Item> {
     );
     items
 }
+
+#[cfg(test)]
+mod tests;

@@ -75,26 +75,109 @@ impl Report {
         manifest: &Descriptor,
     ) -> Result<Self, ReportError> {
         let reader = Reader { source, reference };
-        let manifest_bytes = reader.json("manifest", manifest)?;
-        let parsed = ImageManifest::from_reader(manifest_bytes.as_slice())
-            .map_err(|source| reader.no_json("manifest", source))?;
-        let config = reader.json("config", parsed.config())?;
-        let described =
-            Described::parse(&config).map_err(|source| reader.no_json("config", source))?;
-        let mut contents = Contents::default();
-        let mut databases = Databases::default();
-        let mut layers = Vec::new();
-        for (index, descriptor) in parsed.layers().iter().enumerate() {
-            let unpacked = reader.layer(index, descriptor, &mut contents, &mut databases)?;
-            layers.push(LayerShare {
+        let documents = reader.documents(manifest)?;
+        let mut merged = Merged::<()>::default();
+        for descriptor in documents.manifest.layers() {
+            merged.layer(&reader, descriptor)?;
+        }
+        Ok(merged.report(reference, manifest, documents))
+    }
+}
+
+/// The two documents of an image.
+pub(super) struct Documents {
+    pub(super) manifest: ImageManifest,
+    /// The bytes of the config.
+    pub(super) config: Vec<u8>,
+    pub(super) described: Described,
+}
+
+/// What is wanted of each entry, beside its place and size.
+pub(super) trait Look: Clone {
+    /// Looks at an entry; `keep` must be given its content from the start.
+    fn look(
+        entry: &LayerEntry,
+        content: &mut dyn Read,
+        keep: &mut dyn FnMut(&mut dyn Read) -> io::Result<()>,
+    ) -> io::Result<Self>;
+}
+
+impl Look for () {
+    fn look(
+        _: &LayerEntry,
+        content: &mut dyn Read,
+        keep: &mut dyn FnMut(&mut dyn Read) -> io::Result<()>,
+    ) -> io::Result<Self> {
+        keep(content)
+    }
+}
+
+/// The layers that were read so far, applied.
+#[derive(Clone)]
+pub(super) struct Merged<N> {
+    pub(super) contents: Contents<N>,
+    databases: Databases,
+    /// The sizes of their tars.
+    unpacked: Vec<u64>,
+}
+
+impl<N> Default for Merged<N> {
+    fn default() -> Self {
+        Self {
+            contents: Contents::default(),
+            databases: Databases::default(),
+            unpacked: Vec::new(),
+        }
+    }
+}
+
+impl<N: Look> Merged<N> {
+    /// Reads the next layer.
+    pub(super) fn layer(
+        &mut self,
+        reader: &Reader<'_>,
+        descriptor: &Descriptor,
+    ) -> Result<(), ReportError> {
+        let blob = reader.open("layer", descriptor)?;
+        let index = self.unpacked.len();
+        let (contents, databases) = (&mut self.contents, &mut self.databases);
+        let read = read_layer(blob, descriptor.media_type(), &mut |entry, content| {
+            let node = N::look(entry, content, &mut |content| {
+                databases.keep(entry, content)
+            })?;
+            contents.add(index, entry, node);
+            Ok(())
+        });
+        self.contents.finish_layer();
+        let summary = read.map_err(|source| ReportError::Layer {
+            image: reader.reference.to_owned(),
+            digest: descriptor.digest().to_string(),
+            source,
+        })?;
+        self.unpacked.push(summary.tar_size);
+        Ok(())
+    }
+
+    /// The report, when all layers were read. The package databases are used up by it.
+    pub(super) fn report(
+        &mut self,
+        reference: &str,
+        manifest: &Descriptor,
+        documents: Documents,
+    ) -> Report {
+        let described = documents.described;
+        let layers = documents.manifest.layers().iter().enumerate();
+        let layers = layers
+            .zip(&self.unpacked)
+            .map(|((index, descriptor), unpacked)| LayerShare {
                 digest: descriptor.digest().to_string(),
                 media_type: descriptor.media_type().to_string(),
                 compressed: descriptor.size(),
-                unpacked,
+                unpacked: *unpacked,
                 what: described.layer(index),
-            });
-        }
-        let kept = contents.files();
+            })
+            .collect();
+        let kept = self.contents.files();
         let files: Vec<File<'_>> = kept
             .iter()
             .map(|file| File {
@@ -107,26 +190,45 @@ impl Report {
             })
             .collect();
         let paths: Vec<ImagePath> = files.iter().map(|file| file.path.clone()).collect();
-        let owners = packages::owners(&databases.of(&contents), &paths);
+        let databases = std::mem::take(&mut self.databases);
+        let owners = packages::owners(&databases.of(&self.contents), &paths);
         let heading = Heading {
             reference: reference.to_owned(),
             digest: manifest.digest().to_string(),
             manifest_size: manifest.size(),
-            config_size: parsed.config().size(),
+            config_size: documents.manifest.config().size(),
             described,
             layers,
         };
-        Ok(add_up(heading, &files, contents.names(), &owners))
+        add_up(heading, &files, self.contents.names(), &owners)
     }
 }
 
 /// Reads the blobs of one image.
-struct Reader<'a> {
-    source: &'a dyn Source,
-    reference: &'a str,
+pub(super) struct Reader<'a> {
+    pub(super) source: &'a dyn Source,
+    pub(super) reference: &'a str,
 }
 
 impl Reader<'_> {
+    /// The manifest and the config.
+    pub(super) fn documents(&self, manifest: &Descriptor) -> Result<Documents, ReportError> {
+        let bytes = self.json("manifest", manifest)?;
+        let manifest = ImageManifest::from_reader(bytes.as_slice())
+            .map_err(|source| self.no_json("manifest", source))?;
+        let config = self.json("config", manifest.config())?;
+        let described =
+            Described::parse(&config).map_err(|source| self.no_json("config", source))?;
+        let annotations = manifest.annotations().as_ref();
+        let below = annotations.and_then(|known| known.get(crate::parent::ANNOTATION_BASE_LAYERS));
+        let described = described.on_base(below.map(String::as_str));
+        Ok(Documents {
+            manifest,
+            config,
+            described,
+        })
+    }
+
     fn open(
         &self,
         what: &'static str,
@@ -164,32 +266,10 @@ impl Reader<'_> {
             source,
         }
     }
-
-    /// Reads a layer into `contents` and returns its unpacked size.
-    fn layer(
-        &self,
-        index: usize,
-        descriptor: &Descriptor,
-        contents: &mut Contents,
-        databases: &mut Databases,
-    ) -> Result<u64, ReportError> {
-        let blob = self.open("layer", descriptor)?;
-        let read = read_layer(blob, descriptor.media_type(), &mut |entry, content| {
-            contents.add(index, entry);
-            databases.keep(entry, content)
-        });
-        contents.finish_layer();
-        let summary = read.map_err(|source| ReportError::Layer {
-            image: self.reference.to_owned(),
-            digest: descriptor.digest().to_string(),
-            source,
-        })?;
-        Ok(summary.tar_size)
-    }
 }
 
 /// The package databases of an image, and the links of the usr-merge.
-#[derive(Default)]
+#[derive(Default, Clone)]
 struct Databases {
     files: std::collections::BTreeMap<ImagePath, Vec<u8>>,
     links: std::collections::BTreeMap<ImagePath, std::path::PathBuf>,
@@ -221,7 +301,7 @@ impl Databases {
     }
 
     /// Those that no upper layer removed.
-    fn of(self, contents: &Contents) -> Captured {
+    fn of<N: Clone>(self, contents: &Contents<N>) -> Captured {
         let mut captured = Captured::default();
         if self.is_incomplete {
             // Half a database would say that the other half's files have no owner.

@@ -1,9 +1,12 @@
 //! The report as Markdown, for a comment on a pull request.
 
+mod diff;
+
 use std::fmt::{self, Write};
 
-use super::compare::{notes, ratio};
-use super::{Diff, Item, Measure, Renderer, Report, human_change, human_size};
+use super::compare::{notes, ratio, when};
+use super::{Diff, Measure, Renderer, Report, human_size};
+use diff::difference;
 
 /// GitHub's Markdown: sizes and comparison at once, packages and files behind a click.
 #[derive(Debug, Clone, Copy, Default)]
@@ -24,30 +27,7 @@ impl Renderer for Markdown {
     }
 
     fn diff(&self, diff: &Diff) -> String {
-        written(|out| {
-            writeln!(out, "### {} → {}\n", text(&diff.before), text(&diff.after))?;
-            if diff.platform_before != diff.platform_after {
-                let (before, after) = (text(&diff.platform_before), text(&diff.platform_after));
-                writeln!(out, "The platforms differ: {before} and {after}.\n")?;
-            }
-            writeln!(out, "| | before | after | change |\n|---|--:|--:|--:|")?;
-            for (name, change) in [("compressed", diff.compressed), ("unpacked", diff.unpacked)] {
-                let (before, after) = (change.before, change.after);
-                let change = human_change(before, after);
-                let (before, after) = (human_size(before), human_size(after));
-                writeln!(out, "| **{name}** | {before} | {after} | **{change}** |")?;
-            }
-            let count = diff.files_count;
-            writeln!(out, "| files | {} | {} | |", count.before, count.after)?;
-            items(out, "Layers (compressed)", &diff.layers)?;
-            items(out, "Origins", &diff.origins)?;
-            items(
-                out,
-                "Packages",
-                diff.packages.as_deref().unwrap_or_default(),
-            )?;
-            items(out, "Files", &diff.files)
-        })
+        written(|out| difference(out, diff))
     }
 }
 
@@ -103,8 +83,12 @@ fn comparisons(out: &mut String, report: &Report) -> fmt::Result {
     for row in &report.comparisons {
         let name = text(&row.reference);
         let (compressed, unpacked) = (measure(&row.compressed), measure(&row.unpacked));
-        let date = row.date.as_deref().unwrap_or("unknown");
-        let has = text(&notes(row).join(", "));
+        let date = when(row);
+        let mut notes = notes(row);
+        if let (true, Some(layers)) = (row.live, row.layer_count) {
+            notes.push(format!("{layers} layers"));
+        }
+        let has = text(&notes.join(", "));
         writeln!(
             out,
             "| {name} | {compressed} | {unpacked} | {date} | {has} |"
@@ -176,34 +160,6 @@ fn files(out: &mut String, report: &Report) -> fmt::Result {
         )?;
     }
     more(out, report.files.len(), 2)?;
-    writeln!(out, "\n</details>")
-}
-
-fn items(out: &mut String, title: &str, items: &[Item]) -> fmt::Result {
-    if items.is_empty() {
-        return Ok(());
-    }
-    begin_details(
-        out,
-        title,
-        items.len(),
-        "| | before | after | change |\n|---|--:|--:|--:|",
-    )?;
-    for item in items.iter().take(ROWS) {
-        let size = |size: Option<u64>| size.map_or_else(|| "-".to_owned(), human_size);
-        let change = human_change(item.before.unwrap_or(0), item.after.unwrap_or(0));
-        let detail = match &item.detail {
-            Some(detail) => format!(" ({})", text(detail)),
-            None => String::new(),
-        };
-        let (before, after) = (size(item.before), size(item.after));
-        writeln!(
-            out,
-            "| {}{detail} | {before} | {after} | {change} |",
-            text(&item.name)
-        )?;
-    }
-    more(out, items.len(), 3)?;
     writeln!(out, "\n</details>")
 }
 

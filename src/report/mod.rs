@@ -12,13 +12,17 @@ pub mod deps;
 mod diff;
 mod excess;
 mod image;
+mod inspect;
 mod json;
+mod live;
 mod markdown;
 mod share;
 mod size;
 mod slim;
 mod terminal;
 
+#[cfg(test)]
+mod fixture;
 #[cfg(test)]
 mod tests;
 
@@ -27,13 +31,18 @@ use serde::Serialize;
 use crate::packages::Package;
 
 pub use compare::{Comparison, Measure};
-pub use diff::{Change, Diff, Item};
+pub use diff::{
+    Aspect, Change, Details, Diff, Item, PackageChange, PathChange, PathKind, PathState,
+    SettingChange, SettingValue, Subject,
+};
 pub use excess::{Contributor, Excess};
 pub use image::ReportError;
+pub use inspect::{Inspection, Listed, Overview, OverviewLayer, root};
 pub use json::Json;
+pub use live::{LiveError, Wanted, live, today};
 pub use markdown::Markdown;
 pub use size::{Budget, BudgetError, human_change, human_size};
-pub use slim::{Evidence, SlimBase, SlimBases, SlimError};
+pub use slim::{Evidence, Refreshed, RowChange, SlimBase, SlimBases, SlimError, Unanswered};
 pub use terminal::{Charset, Terminal};
 
 /// What an image weighs and of what. All sizes are in bytes.
@@ -155,6 +164,24 @@ impl Report {
     /// When a reference is not in the table.
     pub fn compare(&mut self, table: &SlimBases, references: &[String]) -> Result<(), SlimError> {
         self.comparisons = compare::with(self, table, references)?;
+        Ok(())
+    }
+
+    /// As [`compare`](Self::compare), where `ask` knows what an image weighs today; of each that
+    /// it does not know `unanswered` is told, and the recorded row stands in. The unpacked size
+    /// is taken from the table when the digest is the recorded one. `ask` may be called from
+    /// several threads at once.
+    ///
+    /// # Errors
+    /// When a reference has no answer and is not in the table either.
+    pub fn compare_live(
+        &mut self,
+        table: &SlimBases,
+        references: &[String],
+        ask: &(dyn Fn(&Wanted) -> Result<SlimBase, String> + Sync),
+        unanswered: &mut dyn FnMut(Unanswered),
+    ) -> Result<(), SlimError> {
+        self.comparisons = compare::live(self, table, references, ask, unanswered)?;
         Ok(())
     }
 }

@@ -6,12 +6,14 @@ mod plan;
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use document::Document;
 use plan::Plan;
 
 use super::{EntryKind, Rootfs};
 use crate::ImagePath;
+use crate::parent::Parent;
 
 /// The embedded bases and the data files that they name.
 const EMBEDDED: &[(&str, &str)] = &[("static", include_str!("../../bases/static.toml"))];
@@ -36,6 +38,7 @@ pub struct Base {
     pub config: BaseConfig,
     rootfs: Rootfs,
     is_system: bool,
+    parent: Option<Arc<Parent>>,
 }
 
 /// What a base sets in the image's config.
@@ -115,6 +118,7 @@ impl Base {
             },
             rootfs: Rootfs::new(),
             is_system: false,
+            parent: None,
         }
     }
 
@@ -134,7 +138,27 @@ impl Base {
             config,
             rootfs,
             is_system: true,
+            parent: None,
         }
+    }
+
+    /// The base that an image is: a system of which the layers stay what they are.
+    pub(crate) fn of_parent(
+        name: &str,
+        config: BaseConfig,
+        rootfs: Rootfs,
+        parent: Arc<Parent>,
+    ) -> Self {
+        let description = format!("an image of {} layers", parent.layers.len());
+        Self {
+            parent: Some(parent),
+            ..Self::of_system(name, description, config, rootfs)
+        }
+    }
+
+    /// The image that it is, if it is one.
+    pub fn parent(&self) -> Option<&Arc<Parent>> {
+        self.parent.as_ref()
     }
 
     /// Whether it is a system of its own, in which everything is looked up.

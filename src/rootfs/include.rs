@@ -125,6 +125,13 @@ pub enum IncludeError {
 }
 
 impl Include {
+    /// The same with another source.
+    #[must_use]
+    pub fn with_source(mut self, change: impl FnOnce(PathBuf) -> PathBuf) -> Self {
+        self.source = change(self.source);
+        self
+    }
+
     /// Parses `SRC[:DST]`. DST is what follows the last `:/`; one that ends in `/` is a
     /// directory into which SRC lands.
     ///

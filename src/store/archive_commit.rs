@@ -14,20 +14,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufWriter, Read, Write};
 use std::path::Path;
 
+use oci_spec::image::Digest as OciDigest;
+
 use super::archive::Tar;
-use super::docker::Item;
-use super::index::{With, edit, garbage};
+use super::docker_commit;
+use super::entry::{Commit, Unpacked, digest};
+use super::garbage::garbage;
+use super::index::{Edit, With, edit};
 use super::layout::LAYOUT_FILE;
-use super::layout_commit::documents;
+use super::output::{State, look};
 use super::read::blob_path;
-use super::reference::familiar;
 use super::stage::{Content, Directory, StagedBlob};
 use super::steps::step;
 use super::uncompress::uncompressed;
-use super::writer::{State, Writer, look};
+use super::writer::Writer;
 use super::{DockerArchive, Form, OciArchive, Source, StoreError, interrupt};
-use crate::image::{Image, canonical};
-use crate::layer::{Digest, Hasher, Layer};
+use crate::layer::Hasher;
 
 /// An archive that is there already.
 #[derive(Debug)]
@@ -57,27 +59,27 @@ impl Archive {
         }
     }
 
-    /// Whether the blob is in it. A docker archive has no blobs by digest, only what
+    /// Where a blob is in it. A docker archive has no blobs by digest, only what
     /// [`commit`] made of them.
-    pub(super) fn has(&self, digest: &Digest, size: u64) -> bool {
-        self.blob(digest).is_some_and(|(_, found)| found == size)
-    }
-
-    fn blob(&self, digest: &Digest) -> Option<(u64, u64)> {
+    pub(super) fn blob(&self, digest: &str) -> Option<(u64, u64)> {
+        let digest: OciDigest = digest.parse().ok()?;
         match self {
-            Self::Oci(archive) => archive.tar.find(&format!("blobs/sha256/{}", digest.hex())),
-            Self::Docker(archive) => archive.tar.find(&format!("{}.tar", digest.hex())),
+            Self::Oci(archive) => archive.tar.find(&blob_path("", &digest).ok()?.0),
+            Self::Docker(archive) if digest.algorithm().as_ref() == "sha256" => {
+                archive.tar.find(&format!("{}.tar", digest.digest()))
+            }
+            Self::Docker(_) => None,
         }
     }
 }
 
 /// What an entry of the new archive is made of.
-enum Part<'a> {
+pub(super) enum Part<'a> {
     Bytes(Vec<u8>),
     Staged(Content<'a>),
     Stored(&'a Tar, u64, u64),
     /// The tar in a layer's blob.
-    Uncompressed(&'a Layer, Box<Part<'a>>),
+    Uncompressed(Unpacked, Box<Part<'a>>),
 }
 
 impl<'a> Part<'a> {
@@ -90,7 +92,7 @@ impl<'a> Part<'a> {
         }
     }
 
-    fn reader(&'a self) -> io::Result<Box<dyn Read + 'a>> {
+    pub(super) fn reader(&'a self) -> io::Result<Box<dyn Read + 'a>> {
         Ok(match self {
             Self::Bytes(bytes) => Box::new(bytes.as_slice()),
             Self::Staged(content) => Box::new(content.reader()),
@@ -110,7 +112,7 @@ struct Checked<'a, R> {
     inner: R,
     hasher: Hasher,
     left: u64,
-    layer: &'a Layer,
+    layer: &'a Unpacked,
 }
 
 impl<R: Read> Read for Checked<'_, R> {
@@ -145,17 +147,12 @@ impl<R: Read> Read for Checked<'_, R> {
 
 /// The entries of an archive: some first, the others by name.
 #[derive(Default)]
-struct Parts<'a> {
-    first: Vec<(String, Part<'a>)>,
-    rest: BTreeMap<String, Part<'a>>,
+pub(super) struct Parts<'a> {
+    pub(super) first: Vec<(String, Part<'a>)>,
+    pub(super) rest: BTreeMap<String, Part<'a>>,
 }
 
-pub(super) fn commit(
-    writer: &Writer,
-    image: &Image,
-    blobs: &BTreeMap<Digest, StagedBlob>,
-    reference: Option<&str>,
-) -> Result<(), StoreError> {
+pub(super) fn commit(writer: &Writer, commit: &Commit<'_>) -> Result<(), StoreError> {
     let path = &writer.path;
     let parent = path.parent().unwrap_or(path);
     let directory = Directory::open(parent).map_err(StoreError::errno(parent, "write in"))?;
@@ -165,39 +162,48 @@ pub(super) fn commit(
         State::Present => Some(Archive::open(path, writer.form)?),
         State::Absent | State::Blank => None,
     };
-    let layers = Layers {
+    let blobs = Blobs {
         writer,
-        blobs,
+        commit,
         current: current.as_ref(),
     };
     let parts = match &current {
-        Some(Archive::Docker(archive)) => docker(Some(archive), image, &layers, reference)?,
-        None if writer.form == Form::DockerArchive => docker(None, image, &layers, reference)?,
-        Some(Archive::Oci(archive)) => oci(Some(archive), image, &layers, reference)?,
-        None => oci(None, image, &layers, reference)?,
+        Some(Archive::Docker(archive)) => docker_commit::parts(Some(archive), commit, &blobs)?,
+        None if writer.form == Form::DockerArchive => docker_commit::parts(None, commit, &blobs)?,
+        Some(Archive::Oci(archive)) => oci(Some(archive), commit, &blobs)?,
+        None => oci(None, commit, &blobs)?,
     };
-    let mut staged = StagedBlob::new(&directory)?;
-    write(&parts, &mut staged).map_err(StoreError::io(path, "write"))?;
+    replace(path, &directory, &parts)
+}
+
+/// Writes the archive anew and gives it its name.
+pub(super) fn replace(
+    path: &Path,
+    directory: &Directory,
+    parts: &Parts<'_>,
+) -> Result<(), StoreError> {
+    let mut staged = StagedBlob::new(directory)?;
+    write(parts, &mut staged).map_err(StoreError::io(path, "write"))?;
     step("written")?;
 
     let name = path.file_name().unwrap_or_default();
     let _held = interrupt::hold();
-    staged.replace(&directory, name)?;
+    staged.replace(directory, name)?;
     step("renamed")
 }
 
-/// Where the blobs of the image's layers are.
-struct Layers<'a> {
-    writer: &'a Writer,
-    blobs: &'a BTreeMap<Digest, StagedBlob>,
+/// Where the blobs of a commit are.
+pub(super) struct Blobs<'a> {
+    pub(super) writer: &'a Writer,
+    commit: &'a Commit<'a>,
     current: Option<&'a Archive>,
 }
 
-impl<'a> Layers<'a> {
+impl<'a> Blobs<'a> {
     /// A blob: staged, in the archive that is there now, or in the one that was there
     /// when the build began, which is still open.
-    fn blob(&self, digest: &Digest) -> Result<Part<'a>, StoreError> {
-        if let Some(staged) = self.blobs.get(digest) {
+    pub(super) fn blob(&self, digest: &str) -> Result<Part<'a>, StoreError> {
+        if let Some(staged) = self.commit.staged.get(digest) {
             return Ok(Part::Staged(staged.content()));
         }
         [self.current, self.writer.archive.as_ref()]
@@ -213,115 +219,68 @@ impl<'a> Layers<'a> {
 
 fn oci<'a>(
     current: Option<&'a OciArchive>,
-    image: &Image,
-    layers: &Layers<'a>,
-    reference: Option<&str>,
+    commit: &'a Commit<'a>,
+    blobs: &Blobs<'a>,
 ) -> Result<Parts<'a>, StoreError> {
     let old = current.map(OciArchive::raw_index).transpose()?;
-    let mut source = With {
-        name: layers.writer.path.display().to_string(),
-        base: current.map(|archive| archive as &dyn Source),
-        documents: documents(image),
-    };
-    let edit = edit(&source, old.as_deref(), &image.descriptor, reference)?;
-    source.documents.extend(edit.made.clone());
-    let garbage: BTreeSet<String> = garbage(&source, &edit.entries, &edit.replaced)
-        .iter()
-        .filter_map(|blob| Some(blob_path(&source.name, blob.digest()).ok()?.0))
-        .collect();
-
+    let base = current.map(|archive| archive as &dyn Source);
+    let mut source = With::of(&blobs.writer.path, base, commit.entry);
+    let edit = edit(
+        &source,
+        old.as_deref(),
+        &commit.entry.root,
+        commit.reference,
+        commit.how,
+    )?;
+    source.add(&edit);
     let mut parts = Parts::default();
     if let Some(archive) = current {
-        for (name, offset, size) in archive.tar.files() {
-            if name.starts_with("blobs/") && !garbage.contains(name) {
-                let part = Part::Stored(&archive.tar, offset, size);
-                parts.rest.insert(name.to_owned(), part);
-            }
+        parts.rest = kept(archive, &source, &edit).0;
+    }
+    for blob in &commit.entry.blobs {
+        let digest = blob.digest().as_ref();
+        if !source.documents.contains_key(digest) {
+            let name = blob_path(&source.name, blob.digest())?.0;
+            parts.rest.insert(name, blobs.blob(digest)?);
         }
     }
-    for layer in &image.layers {
-        let name = format!("blobs/sha256/{}", layer.digest.hex());
-        parts.rest.insert(name, layers.blob(&layer.digest)?);
+    for (text, bytes) in source.documents {
+        let name = blob_path(&source.name, &digest(&source.name, &text)?)?.0;
+        parts.rest.insert(name, Part::Bytes(bytes.into_owned()));
     }
-    for (digest, bytes) in source.documents {
-        let name = format!("blobs/sha256/{}", digest.hex());
-        parts.rest.insert(name, Part::Bytes(bytes));
+    parts.first = head(edit);
+    Ok(parts)
+}
+
+/// The blobs of an archive that stay after `edit`, and the number and bytes of those that do not.
+pub(super) fn kept<'a>(
+    archive: &'a OciArchive,
+    source: &dyn Source,
+    edit: &Edit,
+) -> (BTreeMap<String, Part<'a>>, usize, u64) {
+    let garbage: BTreeSet<String> = garbage(source, &edit.entries, &edit.replaced)
+        .iter()
+        .filter_map(|blob| Some(blob_path(&source.name(), blob.digest()).ok()?.0))
+        .collect();
+    let (mut parts, mut gone, mut bytes) = (BTreeMap::new(), 0, 0);
+    for (name, offset, size) in archive.tar.files() {
+        if garbage.contains(name) {
+            gone += 1;
+            bytes += size;
+        } else if name.starts_with("blobs/") {
+            let part = Part::Stored(&archive.tar, offset, size);
+            parts.insert(name.to_owned(), part);
+        }
     }
-    parts.first = vec![
+    (parts, gone, bytes)
+}
+
+/// The first entries of an OCI archive.
+pub(super) fn head<'a>(edit: Edit) -> Vec<(String, Part<'a>)> {
+    vec![
         ("oci-layout".into(), Part::Bytes(LAYOUT_FILE.into())),
         ("index.json".into(), Part::Bytes(edit.index)),
-    ];
-    Ok(parts)
-}
-
-fn docker<'a>(
-    current: Option<&'a DockerArchive>,
-    image: &'a Image,
-    layers: &Layers<'a>,
-    reference: Option<&str>,
-) -> Result<Parts<'a>, StoreError> {
-    let mut parts = Parts::default();
-    let new = Item {
-        config: format!("{}.json", Digest::of(&image.config).hex()),
-        repo_tags: reference.map(str::to_owned).into_iter().collect(),
-        layers: image
-            .layers
-            .iter()
-            .map(|layer| format!("{}.tar", layer.diff_id.hex()))
-            .collect(),
-    };
-    for layer in &image.layers {
-        let name = format!("{}.tar", layer.diff_id.hex());
-        let blob = layers.blob(&layer.digest)?;
-        parts
-            .rest
-            .insert(name, Part::Uncompressed(layer, Box::new(blob)));
-    }
-    let config = Part::Bytes(image.config.clone());
-    parts.rest.insert(new.config.clone(), config);
-
-    let old = current
-        .map(|archive| archive.items.clone())
-        .unwrap_or_default();
-    let items = with_item(old, new);
-    if let Some(archive) = current {
-        for name in items
-            .iter()
-            .flat_map(|item| item.layers.iter().chain([&item.config]))
-        {
-            if let Some((offset, size)) = archive.tar.find(name) {
-                let part = Part::Stored(&archive.tar, offset, size);
-                parts.rest.entry(name.clone()).or_insert(part);
-            }
-        }
-    }
-    parts.first = vec![("manifest.json".into(), Part::Bytes(canonical(&items)))];
-    Ok(parts)
-}
-
-/// Adds an image to a docker archive's list. Its tag is taken from the image that had
-/// it; an image that loses its last tag so is dropped.
-fn with_item(old: Vec<Item>, new: Item) -> Vec<Item> {
-    let mut items = Vec::with_capacity(old.len() + 1);
-    let mut new = new;
-    for mut item in old {
-        let tags = item.repo_tags.len();
-        let taken = |tag: &String| {
-            new.repo_tags
-                .iter()
-                .any(|new| familiar(new) == familiar(tag))
-        };
-        item.repo_tags.retain(|tag| !taken(tag));
-        let lost_its_last = tags > 0 && item.repo_tags.is_empty();
-        if item.config == new.config && item.layers == new.layers {
-            new.repo_tags.extend(item.repo_tags);
-        } else if !lost_its_last {
-            items.push(item);
-        }
-    }
-    new.repo_tags.sort_unstable();
-    items.push(new);
-    items
+    ]
 }
 
 fn write(parts: &Parts<'_>, out: impl Write) -> io::Result<()> {

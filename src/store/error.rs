@@ -172,6 +172,20 @@ pub enum StoreError {
         /// The layer.
         digest: String,
     },
+    /// A docker archive takes an image, and not all that has a tag.
+    #[error("cannot write {}: a docker archive takes one image, and this is an index or an artifact; choose one image with --platform; {}", path.display(), there_is("platforms", platforms))]
+    OneImageOnly {
+        /// The output.
+        path: PathBuf,
+        /// The platforms of the index.
+        platforms: Vec<String>,
+    },
+    /// A tag should go from a store that does not let one go.
+    #[error("cannot remove a tag from {}: it is a docker archive, and tags are removed from OCI layouts and OCI archives alone; write it anew with the images that should stay", .0.display())]
+    NotRemovable(PathBuf),
+    /// A registry did not do what it was asked for.
+    #[error(transparent)]
+    Registry(#[from] Box<crate::registry::RegistryError>),
     /// A staged blob is not what the image says.
     #[error("cannot write {}: {digest} should have {expected} bytes and has {found}", path.display())]
     WrongSize {
@@ -205,7 +219,7 @@ impl StoreError {
         move |errno| Self::io(path, action)(errno.into())
     }
 
-    pub(super) fn damaged(
+    pub(crate) fn damaged(
         store: impl Into<String>,
         part: impl Into<String>,
         problem: impl ToString,

@@ -7,20 +7,24 @@
 //! each: most tools take the first entry of a tag, whatever its platform, and choose
 //! by platform in such an inner index alone.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
+use std::path::Path;
 
 use oci_spec::image::{ANNOTATION_REF_NAME, Descriptor, ImageIndex, MediaType};
 use serde_json::{Map, Value, json};
 
+use super::docker::ANNOTATION_IMAGE_NAME;
+use super::entry::{Entry, How};
 use super::read::{blob_path, document};
-use super::select::{is_index, is_manifest, platform_of, tag};
+use super::select::{is_index, named, platform_of, tag, tags_of};
 use super::{Source, StoreError, read_document};
 use crate::image::{Platform, canonical, descriptor, parse};
 use crate::layer::Digest;
 
 /// The annotation by which an attestation names the manifest it is of (BuildKit).
-const ATTESTATION_OF: &str = "vnd.docker.reference.digest";
+pub(crate) const ATTESTATION_OF: &str = "vnd.docker.reference.digest";
 
 /// What an edit gives.
 #[derive(Debug)]
@@ -28,24 +32,101 @@ pub(super) struct Edit {
     /// The bytes of the new index.
     pub(super) index: Vec<u8>,
     /// Index blobs that it needs.
-    pub(super) made: BTreeMap<Digest, Vec<u8>>,
+    pub(super) made: BTreeMap<String, Vec<u8>>,
     /// The entries of the new index.
     pub(super) entries: Vec<Descriptor>,
     /// The entries that are no longer there.
     pub(super) replaced: Vec<Descriptor>,
 }
 
-/// Puts `image` under `reference` into the index `old` of `source`, in place of what has
-/// that tag and that platform. Without a tag it is added once, beside all others.
+/// Puts `root` under `reference` into the index `old` of `source`, in place of what has
+/// that tag; of that, images for other platforms stay when it is merged. Without a tag it is
+/// added once, beside all others.
 pub(super) fn edit(
     source: &dyn Source,
     old: Option<&[u8]>,
-    image: &Descriptor,
+    root: &Descriptor,
     reference: Option<&str>,
+    how: How,
 ) -> Result<Edit, StoreError> {
     let store = source.name();
+    let (mut index, old_entries) = opened(&store, old)?;
+    let is_same = |described: &Descriptor| match reference {
+        Some(reference) => tag(described) == Some(reference),
+        None => tag(described).is_none() && described.digest() == root.digest(),
+    };
+    let (mut entries, mut replaced) = (Vec::new(), Vec::new());
+    let mut place = None;
+    for entry in old_entries {
+        match serde_json::from_value::<Descriptor>(entry.clone()) {
+            Ok(described) if is_same(&described) => {
+                place.get_or_insert(entries.len());
+                replaced.push((described, entry));
+            }
+            _ => entries.push(entry),
+        }
+    }
+
+    let mut made = BTreeMap::new();
+    let fresh = fresh(source, root)?;
+    let kept = match (reference, how) {
+        (Some(_), How::Merge) => other_platforms(source, &replaced, &fresh)?,
+        _ => Vec::new(),
+    };
+    let new = if kept.is_empty() {
+        tagged(untagged(json!(root)), reference)
+    } else {
+        let bytes = inner_index(source, &replaced, root, kept, fresh);
+        let digest = Digest::of(&bytes);
+        let described = descriptor(MediaType::ImageIndex, &digest, bytes.len() as u64);
+        made.insert(digest.to_string(), bytes);
+        tagged(json!(described), reference)
+    };
+    entries.insert(place.unwrap_or(entries.len()), new);
+    index.insert("manifests".into(), Value::Array(entries));
+    let replaced = replaced.into_iter().map(|(described, _)| described);
+    closed(&store, &index, made, replaced.collect())
+}
+
+/// Takes the entries of `tags` out of the index `old` of `source`.
+pub(super) fn without(
+    source: &dyn Source,
+    old: &[u8],
+    tags: &[String],
+) -> Result<Edit, StoreError> {
+    let store = source.name();
+    let (mut index, old_entries) = opened(&store, Some(old))?;
+    let described: Vec<Option<Descriptor>> = old_entries
+        .iter()
+        .map(|entry| serde_json::from_value(entry.clone()).ok())
+        .collect();
+    for tag in tags {
+        if !described.iter().flatten().any(|entry| named(entry, tag)) {
+            let there: Vec<Descriptor> = described.into_iter().flatten().collect();
+            return Err(StoreError::NoSuchTag {
+                store,
+                tag: tag.clone(),
+                tags: tags_of(&there),
+            });
+        }
+    }
+    let (mut entries, mut removed) = (Vec::new(), Vec::new());
+    for (entry, described) in old_entries.into_iter().zip(described) {
+        match described {
+            Some(described) if tags.iter().any(|tag| named(&described, tag)) => {
+                removed.push(described);
+            }
+            _ => entries.push(entry),
+        }
+    }
+    index.insert("manifests".into(), Value::Array(entries));
+    closed(&store, &index, BTreeMap::new(), removed)
+}
+
+/// An index and, apart, its entries.
+fn opened(store: &str, old: Option<&[u8]>) -> Result<(Map<String, Value>, Vec<Value>), StoreError> {
     let mut index: Map<String, Value> = match old {
-        Some(bytes) => document(&store, "index.json", bytes)?,
+        Some(bytes) => document(store, "index.json", bytes)?,
         None => Map::new(),
     };
     index.insert(
@@ -55,66 +136,32 @@ pub(super) fn edit(
     index
         .entry("mediaType")
         .or_insert_with(|| json!(MediaType::ImageIndex));
-    let old_entries = match index.remove("manifests") {
-        Some(Value::Array(entries)) => entries,
-        None => Vec::new(),
-        Some(_) => {
-            return Err(StoreError::damaged(
-                store,
-                "index.json",
-                "manifests is no list",
-            ));
-        }
-    };
-
-    let (mut entries, mut replaced) = (Vec::new(), Vec::new());
-    let mut place = None;
-    for entry in old_entries {
-        let Ok(described) = serde_json::from_value::<Descriptor>(entry.clone()) else {
-            entries.push(entry);
-            continue;
-        };
-        let same = match reference {
-            Some(reference) => tag(&described) == Some(reference),
-            None => tag(&described).is_none() && described.digest() == image.digest(),
-        };
-        if same {
-            place.get_or_insert(entries.len());
-            replaced.push((described, entry));
-        } else {
-            entries.push(entry);
-        }
+    match index.remove("manifests") {
+        Some(Value::Array(entries)) => Ok((index, entries)),
+        None => Ok((index, Vec::new())),
+        Some(_) => Err(StoreError::damaged(
+            store,
+            "index.json",
+            "manifests is no list",
+        )),
     }
+}
 
-    let mut made = BTreeMap::new();
-    let kept = match reference {
-        Some(_) => other_platforms(source, &replaced, image)?,
-        None => Vec::new(),
-    };
-    let new = if kept.is_empty() {
-        tagged(json!(image), reference)
-    } else {
-        let bytes = inner_index(source, &replaced, kept, image);
-        let digest = Digest::of(&bytes);
-        let described = descriptor(MediaType::ImageIndex, &digest, bytes.len() as u64);
-        made.insert(digest, bytes);
-        tagged(json!(described), reference)
-    };
-    entries.insert(place.unwrap_or(entries.len()), new);
-
-    index.insert("manifests".into(), Value::Array(entries));
-    let bytes = canonical(&index);
-    let entries = document::<ImageIndex>(&store, "index.json", &bytes)?
+fn closed(
+    store: &str,
+    index: &Map<String, Value>,
+    made: BTreeMap<String, Vec<u8>>,
+    replaced: Vec<Descriptor>,
+) -> Result<Edit, StoreError> {
+    let bytes = canonical(index);
+    let entries = document::<ImageIndex>(store, "index.json", &bytes)?
         .manifests()
         .clone();
     Ok(Edit {
         index: bytes,
         made,
         entries,
-        replaced: replaced
-            .into_iter()
-            .map(|(described, _)| described)
-            .collect(),
+        replaced,
     })
 }
 
@@ -128,13 +175,15 @@ fn tagged(mut entry: Value, reference: Option<&str>) -> Value {
     entry
 }
 
-fn untagged(mut entry: Value) -> Value {
+/// The entry without the names that it has in its store.
+pub(crate) fn untagged(mut entry: Value) -> Value {
     if let Some(members) = entry.as_object_mut() {
         let annotations = members
             .get_mut("annotations")
             .and_then(Value::as_object_mut);
         let none_left = annotations.is_some_and(|annotations| {
             annotations.remove(ANNOTATION_REF_NAME);
+            annotations.remove(ANNOTATION_IMAGE_NAME);
             annotations.is_empty()
         });
         if none_left {
@@ -144,14 +193,40 @@ fn untagged(mut entry: Value) -> Value {
     entry
 }
 
+/// What a root brings: itself, or of an index its entries.
+fn fresh(source: &dyn Source, root: &Descriptor) -> Result<Vec<Value>, StoreError> {
+    if !is_index(root.media_type()) {
+        return Ok(vec![untagged(json!(root))]);
+    }
+    let part = format!("the index {}", root.digest());
+    let bytes = read_document(source, root)?;
+    let mut index: Map<String, Value> = document(&source.name(), &part, &bytes)?;
+    match index.remove("manifests") {
+        Some(Value::Array(entries)) => Ok(entries),
+        _ => Ok(Vec::new()),
+    }
+}
+
 /// The manifests among `replaced`, and in the indexes there, that are for other
-/// platforms than the image's. What cannot be read serves nobody and is not kept.
+/// platforms than the fresh ones. What cannot be read serves nobody and is not kept.
 fn other_platforms(
     source: &dyn Source,
     replaced: &[(Descriptor, Value)],
-    image: &Descriptor,
+    fresh: &[Value],
 ) -> Result<Vec<(String, Value)>, StoreError> {
-    let ours = platform_of(source, image)?;
+    if replaced.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (mut ours, mut digests) = (Vec::new(), BTreeSet::new());
+    for entry in fresh {
+        let described: Descriptor = serde_json::from_value(entry.clone()).map_err(|error| {
+            StoreError::damaged(source.name(), "an entry of the new index", error)
+        })?;
+        digests.insert(described.digest().to_string());
+        if attested(&described).is_none() {
+            ours.push(platform_of(source, &described)?);
+        }
+    }
     let mut candidates = Vec::new();
     for (described, entry) in replaced {
         if is_index(described.media_type()) {
@@ -176,7 +251,9 @@ fn other_platforms(
         };
         if let Some(of) = attested(&described) {
             attestations.push((of, candidate));
-        } else if described.digest() != image.digest() && !platform.matches(&ours) {
+        } else if !digests.contains(described.digest().as_ref())
+            && !ours.iter().any(|ours| platform.matches(ours))
+        {
             kept.push((
                 described.digest().to_string(),
                 with_platform(candidate, &platform),
@@ -195,7 +272,7 @@ fn other_platforms(
     Ok(kept)
 }
 
-fn attested(descriptor: &Descriptor) -> Option<String> {
+pub(crate) fn attested(descriptor: &Descriptor) -> Option<String> {
     descriptor
         .annotations()
         .as_ref()?
@@ -204,7 +281,7 @@ fn attested(descriptor: &Descriptor) -> Option<String> {
 }
 
 /// The entry with its platform, by which it is chosen in an inner index.
-fn with_platform(entry: Value, platform: &Platform) -> Value {
+pub(crate) fn with_platform(entry: Value, platform: &Platform) -> Value {
     let mut entry = untagged(entry);
     if let Some(members) = entry.as_object_mut() {
         members
@@ -214,39 +291,30 @@ fn with_platform(entry: Value, platform: &Platform) -> Value {
     entry
 }
 
-/// The index of one tag: the kept entries and the image, in the order of their
+/// The index of one tag: the kept entries and the fresh ones, in the order of their
 /// platforms, so that it does not matter which was built first.
 fn inner_index(
     source: &dyn Source,
     replaced: &[(Descriptor, Value)],
+    root: &Descriptor,
     kept: Vec<(String, Value)>,
-    image: &Descriptor,
+    fresh: Vec<Value>,
 ) -> Vec<u8> {
     let mut entries: Vec<Value> = kept.into_iter().map(|(_, entry)| entry).collect();
-    entries.push(untagged(json!(image)));
-    entries.sort_by_cached_key(|entry| {
-        let platform = entry.get("platform");
-        let part = |name| {
-            platform
-                .and_then(|p| p.get(name))
-                .and_then(Value::as_str)
-                .unwrap_or("")
-        };
-        let os = part("os").to_owned();
-        // Attestations last.
-        let unknown = os == "unknown";
-        (
-            unknown,
-            os,
-            part("architecture").to_owned(),
-            part("variant").to_owned(),
-        )
-    });
-    // Annotations of an index that was there before stay on it.
-    let mut index = replaced
-        .iter()
-        .find(|(described, _)| is_index(described.media_type()))
-        .and_then(|(described, _)| read_document(source, described).ok())
+    entries.extend(fresh.into_iter().map(|entry| {
+        let described = serde_json::from_value::<Descriptor>(entry.clone()).ok();
+        match described.and_then(|described| platform_of(source, &described).ok()) {
+            Some(platform) => with_platform(entry, &platform),
+            None => entry,
+        }
+    }));
+    entries.sort_by_cached_key(platform_order);
+    // Annotations of an index stay on it: of the new one, or of that which was there before.
+    let mut index = [root]
+        .into_iter()
+        .chain(replaced.iter().map(|(described, _)| described))
+        .find(|described| is_index(described.media_type()))
+        .and_then(|described| read_document(source, described).ok())
         .and_then(|bytes| parse::<Map<String, Value>>(&bytes).ok())
         .unwrap_or_default();
     index.insert(
@@ -258,76 +326,46 @@ fn inner_index(
     canonical(&index)
 }
 
-/// The blobs that only `replaced` used and no entry of the new index does.
-///
-/// When any document of a remaining image cannot be read, it is not known what it uses,
-/// and nothing is garbage.
-pub(super) fn garbage(
-    source: &dyn Source,
-    entries: &[Descriptor],
-    replaced: &[Descriptor],
-) -> Vec<Descriptor> {
-    if replaced.is_empty() {
-        return Vec::new();
-    }
-    let mut used = BTreeMap::new();
-    for entry in entries {
-        if reach(source, entry, &mut used).is_err() {
-            return Vec::new();
-        }
-    }
-    let mut gone = BTreeMap::new();
-    for entry in replaced {
-        // What of it cannot be read is not removed.
-        let _ = reach(source, entry, &mut gone);
-    }
-    gone.retain(|digest, _| !used.contains_key(digest));
-    gone.into_values().collect()
-}
-
-/// Adds to `found` all blobs that `entry` leads to. Every object with a digest in a
-/// manifest or an index counts, whatever member it stands in (`config`, `layers`, `blobs`,
-/// `subject`): better too many than one too few.
-fn reach(
-    source: &dyn Source,
-    entry: &Descriptor,
-    found: &mut BTreeMap<String, Descriptor>,
-) -> Result<(), StoreError> {
-    let mut open = vec![entry.clone()];
-    while let Some(described) = open.pop() {
-        let media_type = described.media_type();
-        let known = found.insert(described.digest().to_string(), described.clone());
-        let leads_on = is_index(media_type)
-            || is_manifest(media_type)
-            || media_type.as_ref().contains("manifest")
-            || media_type.as_ref().contains("index");
-        if known.is_some() || !leads_on {
-            continue;
-        }
-        let part = format!("the blob {}", described.digest());
-        let value: Value = document(&source.name(), &part, &read_document(source, &described)?)?;
-        let mut values = vec![&value];
-        while let Some(value) = values.pop() {
-            match value {
-                Value::Array(list) => values.extend(list),
-                Value::Object(members) => {
-                    if members.contains_key("digest") {
-                        open.extend(serde_json::from_value::<Descriptor>(value.clone()));
-                    }
-                    values.extend(members.values());
-                }
-                _ => {}
-            }
-        }
-    }
-    Ok(())
+/// Where an entry stands in an index: by its platform, attestations last.
+pub(crate) fn platform_order(entry: &Value) -> (bool, String, String, String) {
+    let part = |name| {
+        entry
+            .get("platform")
+            .and_then(|platform| platform.get(name))
+            .and_then(Value::as_str)
+            .unwrap_or("")
+            .to_owned()
+    };
+    let os = part("os");
+    (os == "unknown", os, part("architecture"), part("variant"))
 }
 
 /// A store with documents that are not in it yet.
 pub(super) struct With<'a> {
     pub(super) name: String,
     pub(super) base: Option<&'a dyn Source>,
-    pub(super) documents: BTreeMap<Digest, Vec<u8>>,
+    pub(super) documents: BTreeMap<String, Cow<'a, [u8]>>,
+}
+
+impl<'a> With<'a> {
+    /// The store at `path`, with those of `entry`.
+    pub(super) fn of(path: &Path, base: Option<&'a dyn Source>, entry: &'a Entry) -> Self {
+        let documents = entry.documents.iter();
+        Self {
+            name: path.display().to_string(),
+            base,
+            documents: documents
+                .map(|(digest, bytes)| (digest.clone(), Cow::Borrowed(bytes.as_slice())))
+                .collect(),
+        }
+    }
+
+    /// Adds what an edit has made.
+    pub(super) fn add(&mut self, edit: &Edit) {
+        let made = edit.made.iter();
+        self.documents
+            .extend(made.map(|(digest, bytes)| (digest.clone(), Cow::Owned(bytes.clone()))));
+    }
 }
 
 impl Source for With<'_> {
@@ -340,13 +378,8 @@ impl Source for With<'_> {
         let digest = descriptor.digest();
         // Refuses what no store takes.
         blob_path(&self.name, digest)?;
-        let ours = digest
-            .as_ref()
-            .parse()
-            .ok()
-            .and_then(|d| self.documents.get(&d));
-        match (ours, self.base) {
-            (Some(bytes), _) => Ok(Box::new(bytes.as_slice())),
+        match (self.documents.get(digest.as_ref()), self.base) {
+            (Some(bytes), _) => Ok(Box::new(bytes.as_ref())),
             (None, Some(base)) => base.blob(descriptor),
             (None, None) => Err(StoreError::MissingBlob {
                 store: self.name.clone(),

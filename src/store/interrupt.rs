@@ -59,17 +59,17 @@ fn ignored_signals() -> u64 {
 }
 
 /// Keeps the program from being ended by a signal while the guard lives.
-pub(super) fn hold() -> RwLockReadGuard<'static, ()> {
+pub(crate) fn hold() -> RwLockReadGuard<'static, ()> {
     COMMITS.read().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Notes a temporary file or directory that must not stay.
-pub(super) fn register(path: &Path) {
+pub(crate) fn register(path: &Path) {
     names(|names| names.insert(path.to_path_buf()));
 }
 
 /// Forgets one that has been removed or renamed.
-pub(super) fn unregister(path: &Path) {
+pub(crate) fn unregister(path: &Path) {
     names(|names| names.remove(path));
 }
 
@@ -87,7 +87,7 @@ fn remove_all() {
 
 /// Removes a temporary file or directory. What cannot be removed is left: the next
 /// build sweeps it.
-pub(super) fn remove(path: &Path) {
+pub(crate) fn remove(path: &Path) {
     if std::fs::remove_file(path).is_err() {
         let _ = std::fs::remove_dir_all(path);
     }

@@ -5,36 +5,33 @@
 //! only the replaced image used is removed. So the index at any moment names blobs that
 //! are all there.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, btree_map};
 use std::io;
 use std::sync::PoisonError;
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
-use super::index::{Edit, With, edit, garbage};
+use super::entry::{Commit, digest};
+use super::garbage::garbage;
+use super::index::{Edit, With, edit};
 use super::layout::LAYOUT_FILE;
+use super::output::{State, look};
 use super::read::blob_path;
 use super::stage::{Content, DIRECTORY_MODE, Directory, StagedBlob, named, write_file};
 use super::steps::step;
-use super::writer::{State, Writer, look};
+use super::writer::Writer;
 use super::{Form, Layout, Source, StoreError, interrupt};
-use crate::image::Image;
-use crate::layer::Digest;
 
 /// How often the layout may appear or vanish under our hands before we give up.
 const TRIES: usize = 32;
 
-pub(super) fn commit(
-    writer: &Writer,
-    image: &Image,
-    blobs: &BTreeMap<Digest, StagedBlob>,
-    reference: Option<&str>,
-) -> Result<(), StoreError> {
+pub(super) fn commit(writer: &Writer, commit: &Commit<'_>) -> Result<(), StoreError> {
     for _ in 0..TRIES {
         let done = match look(&writer.path, Form::Layout)? {
-            State::Absent => create(writer, image, blobs, reference)?,
-            State::Blank | State::Present => merge(writer, image, blobs, reference)?,
+            State::Absent => create(writer, commit)?,
+            State::Blank | State::Present => merge(writer, commit)?,
         };
         if done {
             return Ok(());
@@ -46,12 +43,7 @@ pub(super) fn commit(
 }
 
 /// Makes a new layout; `false` when another build has made one meanwhile.
-fn create(
-    writer: &Writer,
-    image: &Image,
-    blobs: &BTreeMap<Digest, StagedBlob>,
-    reference: Option<&str>,
-) -> Result<bool, StoreError> {
+fn create(writer: &Writer, commit: &Commit<'_>) -> Result<bool, StoreError> {
     let path = &writer.path;
     let parent = path.parent().unwrap_or(path);
     let parent = Directory::open(parent).map_err(StoreError::errno(parent, "write in"))?;
@@ -70,14 +62,15 @@ fn create(
         path: temporary.path.clone(),
         handle,
     };
-    let documents = documents(image);
-    let source = With {
-        name: path.display().to_string(),
-        base: None,
-        documents,
-    };
-    let edit = edit(&source, None, &image.descriptor, reference)?;
-    place_blobs(writer, &directory, image, &source.documents, blobs)?.keep();
+    let source = With::of(path, None, commit.entry);
+    let edit = edit(
+        &source,
+        None,
+        &commit.entry.root,
+        commit.reference,
+        commit.how,
+    )?;
+    place_blobs(writer, &directory, commit, &source.documents)?.keep();
     step("blobs")?;
     write_file(&directory, "oci-layout", LAYOUT_FILE.as_bytes())?;
     write_file(&directory, "index.json", &edit.index)?;
@@ -101,12 +94,7 @@ fn create(
 }
 
 /// Adds to the layout that is there; `false` when it has gone meanwhile.
-fn merge(
-    writer: &Writer,
-    image: &Image,
-    blobs: &BTreeMap<Digest, StagedBlob>,
-    reference: Option<&str>,
-) -> Result<bool, StoreError> {
+fn merge(writer: &Writer, commit: &Commit<'_>) -> Result<bool, StoreError> {
     let path = &writer.path;
     let directory = match Directory::open(path) {
         Ok(directory) => directory,
@@ -127,14 +115,17 @@ fn merge(
         State::Present => Some(Layout::open(path)?),
     };
     let old = layout.as_ref().map(Layout::raw_index).transpose()?;
-    let mut source = With {
-        name: path.display().to_string(),
-        base: layout.as_ref().map(|layout| layout as &dyn Source),
-        documents: documents(image),
-    };
-    let edit = edit(&source, old.as_deref(), &image.descriptor, reference)?;
-    source.documents.extend(edit.made.clone());
-    let placed = place_blobs(writer, &directory, image, &source.documents, blobs)?;
+    let base = layout.as_ref().map(|layout| layout as &dyn Source);
+    let mut source = With::of(path, base, commit.entry);
+    let edit = edit(
+        &source,
+        old.as_deref(),
+        &commit.entry.root,
+        commit.reference,
+        commit.how,
+    )?;
+    source.add(&edit);
+    let placed = place_blobs(writer, &directory, commit, &source.documents)?;
     step("blobs")?;
     if layout.is_none() {
         write_file(&directory, "oci-layout", LAYOUT_FILE.as_bytes())?;
@@ -148,105 +139,128 @@ fn merge(
     Ok(true)
 }
 
-/// The config and the manifest.
-pub(super) fn documents(image: &Image) -> BTreeMap<Digest, Vec<u8>> {
-    [&image.config, &image.manifest]
-        .into_iter()
-        .map(|bytes| (Digest::of(bytes), bytes.clone()))
-        .collect()
-}
-
 /// The blobs that a commit has given a name. Dropped before the index names them, the new
 /// ones lose it again: a full disk leaves no layer that belongs to no image.
 struct Placed {
-    names: Directory,
-    new: Vec<String>,
+    blobs: Directory,
+    /// The directory of each algorithm, and the new names in it.
+    names: BTreeMap<String, (Directory, Vec<String>)>,
 }
 
 impl Placed {
-    /// Places a blob that was there before the commit.
-    fn keep_old(&mut self, content: Content<'_>, digest: &Digest) -> Result<(), StoreError> {
-        let name = digest.hex();
-        if content.place(&self.names, &name)? {
-            self.new.push(name);
-        }
-        Ok(())
+    fn new(directory: &Directory) -> Result<Self, StoreError> {
+        let mut placed = Self {
+            blobs: directory.subdirectory("blobs")?,
+            names: BTreeMap::new(),
+        };
+        // Readers expect it, whatever is in it.
+        placed.of("sha256")?;
+        Ok(placed)
     }
 
-    /// Places a blob that was made for it.
-    fn place(&mut self, content: Content<'_>, digest: &Digest) -> Result<(), StoreError> {
-        let name = digest.hex();
-        if content.place_or_repair(&self.names, &name)? {
-            self.new.push(name);
+    fn of(&mut self, algorithm: &str) -> Result<&mut (Directory, Vec<String>), StoreError> {
+        Ok(match self.names.entry(algorithm.to_owned()) {
+            btree_map::Entry::Occupied(there) => there.into_mut(),
+            btree_map::Entry::Vacant(free) => {
+                free.insert((self.blobs.subdirectory(algorithm)?, Vec::new()))
+            }
+        })
+    }
+
+    /// Places a blob: by `place` in its directory, under its name.
+    fn put(
+        &mut self,
+        text: &str,
+        place: impl FnOnce(&Directory, &str) -> Result<bool, StoreError>,
+    ) -> Result<(), StoreError> {
+        let digest = digest(&self.blobs.path.display().to_string(), text)?;
+        // Refuses algorithms that no reader could check.
+        blob_path(&self.blobs.path.display().to_string(), &digest)?;
+        let (directory, new) = self.of(digest.algorithm().as_ref())?;
+        if place(directory, digest.digest())? {
+            new.push(digest.digest().to_owned());
         }
         Ok(())
     }
 
     fn keep(mut self) {
-        self.new.clear();
+        self.names.clear();
     }
 }
 
 impl Drop for Placed {
     fn drop(&mut self) {
-        for name in &self.new {
-            let _ = rustix::fs::unlinkat(&self.names.handle, name, AtFlags::empty());
+        for (directory, new) in self.names.values() {
+            for name in new {
+                let _ = rustix::fs::unlinkat(&directory.handle, name, AtFlags::empty());
+            }
         }
     }
 }
 
-/// Gives every blob of the image its name in `directory`.
+/// Gives every blob of the entry its name in `directory`.
 fn place_blobs(
     writer: &Writer,
     directory: &Directory,
-    image: &Image,
-    documents: &BTreeMap<Digest, Vec<u8>>,
-    blobs: &BTreeMap<Digest, StagedBlob>,
+    commit: &Commit<'_>,
+    documents: &BTreeMap<String, Cow<'_, [u8]>>,
 ) -> Result<Placed, StoreError> {
-    let mut placed = Placed {
-        names: directory.subdirectory("blobs")?.subdirectory("sha256")?,
-        new: Vec::new(),
-    };
-    for layer in &image.layers {
+    let mut placed = Placed::new(directory)?;
+    for blob in &commit.entry.blobs {
+        let digest = blob.digest().as_ref();
         let held = writer.held.lock().unwrap_or_else(PoisonError::into_inner);
-        match (blobs.get(&layer.digest), held.get(&layer.digest)) {
-            (Some(blob), _) => placed.place(blob.content(), &layer.digest)?,
-            (None, Some(file)) => placed.keep_old(Content::of(file), &layer.digest)?,
-            (None, None) => return Err(writer.not_staged(&layer.digest)),
+        match (commit.staged.get(digest), held.get(digest)) {
+            // It was made for this commit.
+            (Some(blob), _) => placed.put(digest, |directory, name| {
+                blob.content().place_or_repair(directory, name)
+            })?,
+            // It was there before.
+            (None, Some(file)) => placed.put(digest, |directory, name| {
+                Content::of(file).place(directory, name)
+            })?,
+            (None, None) if documents.contains_key(digest) => {}
+            (None, None) => return Err(writer.not_staged(digest)),
         }
         step("layer")?;
     }
     for (digest, bytes) in documents {
         let mut staged = StagedBlob::new(directory)?;
-        let path = placed.names.path.join(digest.hex());
+        let path = directory.path.join("blobs");
         io::Write::write_all(&mut staged, bytes).map_err(StoreError::io(path, "write"))?;
-        placed.place(staged.content(), digest)?;
+        placed.put(digest, |directory, name| {
+            staged.content().place_or_repair(directory, name)
+        })?;
     }
     Ok(placed)
 }
 
-fn remove_garbage(
+/// Removes what only the replaced entries used; gives the number of blobs that went, and their
+/// bytes.
+pub(super) fn remove_garbage(
     directory: &Directory,
     source: &dyn Source,
     edit: &Edit,
-) -> Result<(), StoreError> {
+) -> Result<(usize, u64), StoreError> {
+    let (mut count, mut bytes) = (0, 0);
     for blob in garbage(source, &edit.entries, &edit.replaced) {
-        let Ok((path, _)) = blob_path(&source.name(), blob.digest()) else {
+        let digest = blob.digest();
+        if blob_path(&source.name(), digest).is_err() {
             continue;
-        };
-        let mut parts = path.splitn(3, '/');
-        let (Some(blobs), Some(algorithm), Some(name)) = (parts.next(), parts.next(), parts.next())
-        else {
-            continue;
-        };
+        }
         // The new index stands: a blob that cannot be removed is no failure.
         if let Ok(names) = directory
-            .subdirectory(blobs)
-            .and_then(|b| b.subdirectory(algorithm))
+            .subdirectory("blobs")
+            .and_then(|b| b.subdirectory(digest.algorithm().as_ref()))
         {
-            let _ = rustix::fs::unlinkat(&names.handle, name, AtFlags::empty());
+            let name = digest.digest();
+            let found = rustix::fs::statat(&names.handle, name, AtFlags::SYMLINK_NOFOLLOW);
+            let gone = rustix::fs::unlinkat(&names.handle, name, AtFlags::empty());
+            if let (Ok(found), Ok(())) = (found, gone) {
+                count += 1;
+                bytes += u64::try_from(found.st_size).unwrap_or(0);
+            }
         }
         step("garbage")?;
     }
-    Ok(())
+    Ok((count, bytes))
 }

@@ -4,27 +4,37 @@
 //! and platform, read its documents and blobs. Every store is a [`Source`].
 //!
 //! Writing: [`Writer::open`] a [`Destination`], [`stage`](Writer::stage) blobs,
-//! [`commit`](Writer::commit) the image.
+//! [`commit`](Writer::commit) the image that was built, or an [`Entry`] of any origin.
+//! [`remove_tags`] undoes it.
 //!
 //! | file | what it holds |
 //! |---|---|
 //! | `reference.rs` `open.rs` `select.rs` | from a name to an image |
 //! | `layout.rs` `archive.rs` `docker.rs` | one form each, read |
-//! | `writer.rs` `stage.rs` | what is common in writing; temporary files |
-//! | `layout_commit.rs` `archive_commit.rs` `index.rs` | the commit of each form; editing an index |
+//! | `writer.rs` `output.rs` `stage.rs` | what is common in writing; what is there; temporary files |
+//! | `entry.rs` | what is committed |
+//! | `layout_commit.rs` `archive_commit.rs` `docker_commit.rs` | the commit of each form |
+//! | `remove.rs` `index.rs` `garbage.rs` | tags removed; editing an index; what is no longer used |
 //! | `interrupt.rs` | Ctrl-C |
 
 mod archive;
 mod archive_commit;
 mod docker;
+mod docker_commit;
+mod entry;
 mod error;
+mod garbage;
 mod index;
-mod interrupt;
+pub(crate) mod interrupt;
 mod layout;
 mod layout_commit;
+mod location;
 mod open;
+mod output;
 mod read;
 mod reference;
+mod remove;
+mod roots;
 mod select;
 mod stage;
 mod steps;
@@ -37,20 +47,29 @@ use oci_spec::image::{Descriptor, ImageIndex};
 
 pub use archive::OciArchive;
 pub use docker::{ANNOTATION_IMAGE_NAME, DockerArchive};
+pub use entry::{Entry, How};
 pub use error::StoreError;
+pub(crate) use index::{attested, platform_order, untagged, with_platform};
+pub(crate) use interrupt::hold;
 pub use interrupt::install;
 pub use layout::Layout;
+pub use location::{Location, LocationError};
 pub use open::open;
+pub(crate) use read::{Check, Verified};
 pub use read::{DOCUMENT_LIMIT, read_config, read_document, read_index, read_manifest};
 pub use reference::{Form, Reference};
+pub use remove::{Removed, remove_tags};
+pub use roots::{manifests, root};
+pub(crate) use select::{DEEPEST, MOST_MANIFESTS, is_index, is_manifest, named};
 pub use select::{images, platform_of, select, tags};
-pub(crate) use select::{is_index, is_manifest};
 pub use stage::StagedBlob;
 pub(crate) use uncompress::uncompressed;
 pub use writer::{Committed, Destination, Writer};
 
+use crate::registry::Repository;
+
 /// Something that has images.
-pub trait Source {
+pub trait Source: Send + Sync {
     /// The index of what is there: one descriptor a manifest.
     ///
     /// # Errors
@@ -61,12 +80,18 @@ pub trait Source {
     /// reader fails at the end when they differ.
     ///
     /// # Errors
-    /// When there is no such blob.
+    /// [`StoreError::MissingBlob`] when there is no such blob, others when it cannot be read.
     fn blob(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + '_>, StoreError>;
 
     /// Its name for people: the path that was given.
     fn name(&self) -> String;
+
+    /// The repository of a registry that has it: another repository there can take its blobs
+    /// without their being sent.
+    fn repository(&self) -> Option<&Repository> {
+        None
+    }
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

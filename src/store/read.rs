@@ -18,35 +18,39 @@ pub const DOCUMENT_LIMIT: u64 = 4 << 20;
 /// The path of a blob below `blobs/`, and the hasher that checks it. A digest that is
 /// parsed has hexadecimal digits alone, so that no path comes from outside.
 pub(super) fn blob_path(store: &str, digest: &Digest) -> Result<(String, Check), StoreError> {
-    let check = match digest.algorithm() {
-        DigestAlgorithm::Sha256 => Check::Sha256(Box::default()),
-        DigestAlgorithm::Sha512 => Check::Sha512(Box::default()),
-        _ => {
-            return Err(StoreError::UnknownAlgorithm {
-                store: store.to_owned(),
-                digest: digest.to_string(),
-            });
-        }
-    };
+    let check = Check::of(digest.algorithm()).ok_or_else(|| StoreError::UnknownAlgorithm {
+        store: store.to_owned(),
+        digest: digest.to_string(),
+    })?;
     let path = format!("blobs/{}/{}", digest.algorithm(), digest.digest());
     Ok((path, check))
 }
 
 /// A hasher of one of the two algorithms that image-spec registers.
-pub(super) enum Check {
+pub(crate) enum Check {
     Sha256(Box<Sha256>),
     Sha512(Box<Sha512>),
 }
 
 impl Check {
-    fn update(&mut self, bytes: &[u8]) {
+    /// A hasher of this algorithm; `None` for one that is not known.
+    pub(crate) fn of(algorithm: &DigestAlgorithm) -> Option<Self> {
+        match algorithm {
+            DigestAlgorithm::Sha256 => Some(Self::Sha256(Box::default())),
+            DigestAlgorithm::Sha512 => Some(Self::Sha512(Box::default())),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
         match self {
             Self::Sha256(hasher) => hasher.update(bytes),
             Self::Sha512(hasher) => hasher.update(bytes),
         }
     }
 
-    fn finish(&mut self) -> String {
+    /// The digest in hexadecimal digits.
+    pub(crate) fn finish(&mut self) -> String {
         use std::fmt::Write;
         let digest: Vec<u8> = match self {
             Self::Sha256(hasher) => hasher.finalize_reset().to_vec(),
@@ -62,7 +66,7 @@ impl Check {
 
 /// A reader that fails at the end of a blob when its size or its digest are not those
 /// that were promised, and never gives more bytes than promised.
-pub(super) struct Verified<R> {
+pub(crate) struct Verified<R> {
     inner: R,
     check: Check,
     digest: Digest,
@@ -72,7 +76,7 @@ pub(super) struct Verified<R> {
 }
 
 impl<R: Read> Verified<R> {
-    pub(super) fn new(inner: R, check: Check, digest: &Digest, size: u64) -> Self {
+    pub(crate) fn new(inner: R, check: Check, digest: &Digest, size: u64) -> Self {
         Self {
             inner,
             check,

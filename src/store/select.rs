@@ -8,10 +8,10 @@ use super::{Source, StoreError, read_config, read_index, read_manifest};
 use crate::image::Platform;
 
 /// How deep an index may lie in an index. Nothing known writes more than two.
-const DEEPEST: usize = 4;
+pub(crate) const DEEPEST: usize = 4;
 
 /// The most manifests that are looked at.
-const MOST_MANIFESTS: usize = 10_000;
+pub(crate) const MOST_MANIFESTS: usize = 10_000;
 
 /// Whether a media type is that of an index (docker: a manifest list).
 pub(crate) fn is_index(media_type: &MediaType) -> bool {
@@ -44,7 +44,7 @@ pub fn tags(source: &dyn Source) -> Result<Vec<String>, StoreError> {
     Ok(tags_of(source.index()?.manifests()))
 }
 
-fn tags_of(entries: &[Descriptor]) -> Vec<String> {
+pub(super) fn tags_of(entries: &[Descriptor]) -> Vec<String> {
     let name = |d: &Descriptor| {
         annotation(d, ANNOTATION_IMAGE_NAME)
             .or(tag(d))
@@ -74,7 +74,8 @@ pub fn images(
     flatten(source, entries.cloned().collect())
 }
 
-fn named(descriptor: &Descriptor, wanted: &str) -> bool {
+/// Whether an entry of an index has the tag, or the name, `wanted`.
+pub(crate) fn named(descriptor: &Descriptor, wanted: &str) -> bool {
     let name = annotation(descriptor, ANNOTATION_IMAGE_NAME);
     tag(descriptor) == Some(wanted) || name.is_some_and(|name| familiar(name) == familiar(wanted))
 }

@@ -1,8 +1,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod atomicity;
+pub(crate) mod entries;
 mod forms;
 mod hostile;
+mod removal;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
@@ -16,19 +18,19 @@ use crate::layer::{Digest, Layer};
 
 /// How the layers of a test image are compressed.
 #[derive(Clone, Copy)]
-enum Codec {
+pub(crate) enum Codec {
     None,
     Gzip,
     Zstd,
 }
 
 /// An image with its blobs, for any destination.
-struct Made {
-    image: Image,
-    blobs: Vec<(Digest, Vec<u8>)>,
+pub(crate) struct Made {
+    pub(crate) image: Image,
+    pub(crate) blobs: Vec<(Digest, Vec<u8>)>,
 }
 
-fn layer(content: &str, codec: Codec) -> (Layer, Vec<u8>) {
+pub(crate) fn layer(content: &str, codec: Codec) -> (Layer, Vec<u8>) {
     let mut tar = tar::Builder::new(Vec::new());
     let mut header = tar::Header::new_ustar();
     header.set_size(content.len() as u64);
@@ -66,7 +68,7 @@ fn layer(content: &str, codec: Codec) -> (Layer, Vec<u8>) {
     (layer, blob)
 }
 
-fn made(contents: &[&str], platform: &str, codec: Codec) -> Made {
+pub(crate) fn made(contents: &[&str], platform: &str, codec: Codec) -> Made {
     let layers: Vec<(Layer, Vec<u8>)> = contents.iter().map(|c| layer(c, codec)).collect();
     let described = layers.iter().map(|(l, _)| (l.clone(), "a test".to_owned()));
     let settings = Settings {
@@ -82,12 +84,16 @@ fn made(contents: &[&str], platform: &str, codec: Codec) -> Made {
     }
 }
 
-fn amd64(contents: &[&str]) -> Made {
+pub(crate) fn amd64(contents: &[&str]) -> Made {
     made(contents, "linux/amd64", Codec::Gzip)
 }
 
 /// What a build does with a writer.
-fn write_with(writer: &Writer, made: &Made, tag: Option<&str>) -> Result<Committed, StoreError> {
+pub(crate) fn write_with(
+    writer: &Writer,
+    made: &Made,
+    tag: Option<&str>,
+) -> Result<Committed, StoreError> {
     let mut staged = Vec::new();
     for (digest, bytes) in &made.blobs {
         if !writer.contains(digest, bytes.len() as u64) {
@@ -99,11 +105,11 @@ fn write_with(writer: &Writer, made: &Made, tag: Option<&str>) -> Result<Committ
     writer.commit(&made.image, staged, tag)
 }
 
-fn write(to: &Destination, made: &Made, tag: &str) -> Result<Committed, StoreError> {
+pub(crate) fn write(to: &Destination, made: &Made, tag: &str) -> Result<Committed, StoreError> {
     write_with(&Writer::open(to)?, made, Some(tag))
 }
 
-fn source(path: &Path) -> Box<dyn Source> {
+pub(crate) fn source(path: &Path) -> Box<dyn Source> {
     let reference = Reference {
         form: None,
         path: path.to_path_buf(),
@@ -112,7 +118,7 @@ fn source(path: &Path) -> Box<dyn Source> {
     open(&reference).unwrap()
 }
 
-fn message<T>(result: Result<T, StoreError>) -> String {
+pub(crate) fn message<T>(result: Result<T, StoreError>) -> String {
     match result {
         Ok(_) => panic!("an error was expected"),
         Err(error) => error.to_string(),
@@ -120,24 +126,24 @@ fn message<T>(result: Result<T, StoreError>) -> String {
 }
 
 #[track_caller]
-fn assert_valid(path: &Path) {
+pub(crate) fn assert_valid(path: &Path) {
     let problems = validate(source(path).as_ref());
     assert!(problems.is_empty(), "{problems:#?}");
 }
 
 /// The digest that a tag and platform lead to.
-fn found(path: &Path, tag: &str, platform: &str) -> Result<String, StoreError> {
+pub(crate) fn found(path: &Path, tag: &str, platform: &str) -> Result<String, StoreError> {
     let platform: Platform = platform.parse().unwrap();
     let descriptor = select(source(path).as_ref(), Some(tag), Some(&platform))?;
     Ok(descriptor.digest().to_string())
 }
 
-fn digest(made: &Made) -> String {
+pub(crate) fn digest(made: &Made) -> String {
     made.image.descriptor.digest().to_string()
 }
 
 /// All files below `path`, by their path in it.
-fn files(path: &Path) -> BTreeSet<PathBuf> {
+pub(crate) fn files(path: &Path) -> BTreeSet<PathBuf> {
     let mut found = BTreeSet::new();
     let mut open = vec![path.to_path_buf()];
     while let Some(directory) = open.pop() {
@@ -155,7 +161,7 @@ fn files(path: &Path) -> BTreeSet<PathBuf> {
 
 /// No temporary file is left beside or in an output.
 #[track_caller]
-fn assert_no_litter(directory: &Path) {
+pub(crate) fn assert_no_litter(directory: &Path) {
     let litter: Vec<_> = files(directory)
         .into_iter()
         .filter(|path| path.to_string_lossy().contains(".distrobuild-"))

@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use oci_spec::image::Descriptor;
+use oci_spec::image::{Descriptor, Digest as OciDigest};
 use rustix::fs::Access;
 use rustix::io::Errno;
 
-use super::layout::is_layout;
+use super::entry::{Commit, Entry, How, Unpacked};
+use super::output::{State, absolute, look, parent};
+use super::read::blob_path;
 use super::reference::{check_tag, repo_tag};
 use super::stage::{Directory, StagedBlob};
 use super::{Form, Layout, StoreError, archive_commit, layout_commit};
@@ -91,7 +92,7 @@ pub struct Writer {
     pub(super) staging: Directory,
     /// Blobs of the layout that a commit counts on, kept open: another build may remove
     /// their names meanwhile.
-    pub(super) held: Mutex<BTreeMap<Digest, File>>,
+    pub(super) held: Mutex<BTreeMap<String, File>>,
     /// The layout as it was at first.
     layout: Option<Layout>,
     /// The archive as it was at first.
@@ -141,20 +142,51 @@ impl Writer {
     /// told by its name and size, as every OCI tool tells it; `size` in bytes.
     #[must_use]
     pub fn contains(&self, digest: &Digest, size: u64) -> bool {
+        self.has(&digest.to_string(), size)
+    }
+
+    /// The same for a blob of any digest and media type.
+    #[must_use]
+    pub fn holds(&self, blob: &Descriptor) -> bool {
+        self.has(blob.digest().as_ref(), blob.size())
+    }
+
+    fn has(&self, digest: &str, size: u64) -> bool {
         if let Some(archive) = &self.archive {
-            return archive.has(digest, size);
+            return archive.blob(digest).is_some_and(|(_, found)| found == size);
         }
         let Some(layout) = &self.layout else {
             return false;
         };
-        match layout.file(&format!("blobs/sha256/{}", digest.hex())) {
-            Ok(Some((file, found))) if found == size => {
+        let place = digest
+            .parse()
+            .ok()
+            .and_then(|known: OciDigest| blob_path("", &known).ok());
+        match place.and_then(|(path, _)| layout.file(&path).ok().flatten()) {
+            Some((file, found)) if found == size => {
                 let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-                held.insert(*digest, file);
+                held.insert(digest.to_owned(), file);
                 true
             }
             _ => false,
         }
+    }
+
+    /// The digests of what stands under `reference` in the layout or OCI archive that was there
+    /// at first.
+    #[must_use]
+    pub fn under(&self, reference: &str) -> Vec<OciDigest> {
+        let index = match (&self.layout, &self.archive) {
+            (Some(layout), _) => super::Source::index(layout),
+            (None, Some(archive_commit::Archive::Oci(archive))) => super::Source::index(archive),
+            _ => return Vec::new(),
+        };
+        let entries = index.map(|index| index.manifests().clone());
+        let entries = entries.unwrap_or_default().into_iter();
+        entries
+            .filter(|entry| super::select::tag(entry) == Some(reference))
+            .map(|entry| entry.digest().clone())
+            .collect()
     }
 
     /// A place for the bytes of a blob.
@@ -180,56 +212,107 @@ impl Writer {
         blobs: Vec<(Digest, StagedBlob)>,
         reference: Option<&str>,
     ) -> Result<Committed, StoreError> {
+        let staged = blobs
+            .into_iter()
+            .map(|(digest, blob)| (digest.to_string(), blob))
+            .collect();
+        let unpacked = image.layers.iter().map(Unpacked::from).collect();
+        self.put(
+            &Entry::from(image),
+            &staged,
+            reference,
+            How::Merge,
+            Some(unpacked),
+        )
+    }
+
+    /// Puts `entry` into the destination under `reference`, with the blobs that were staged;
+    /// those that it [holds](Self::holds) may be left out. As [`commit`](Self::commit), for images,
+    /// indexes and artifacts of any origin.
+    ///
+    /// A docker archive takes one image, whose layers are checked against the diff_ids of its
+    /// config.
+    ///
+    /// # Errors
+    /// As [`commit`](Self::commit); also when a document is not what its digest says, or a docker
+    /// archive should hold what it cannot.
+    pub fn commit_entry(
+        &self,
+        entry: &Entry,
+        blobs: Vec<(OciDigest, StagedBlob)>,
+        reference: Option<&str>,
+        how: How,
+    ) -> Result<Committed, StoreError> {
+        entry.check(&self.path.display().to_string())?;
+        let staged = blobs
+            .into_iter()
+            .map(|(digest, blob)| (digest.to_string(), blob))
+            .collect();
+        self.put(entry, &staged, reference, how, None)
+    }
+
+    fn put(
+        &self,
+        entry: &Entry,
+        staged: &BTreeMap<String, StagedBlob>,
+        reference: Option<&str>,
+        how: How,
+        unpacked: Option<Vec<Unpacked>>,
+    ) -> Result<Committed, StoreError> {
         let reference = reference
             .map(|tag| name_in(self.form, &self.path, tag))
             .transpose()?;
-        let blobs: BTreeMap<Digest, StagedBlob> = blobs.into_iter().collect();
-        self.check_sizes(image, &blobs)?;
+        self.check_sizes(entry, staged)?;
+        let commit = Commit {
+            entry,
+            staged,
+            reference: reference.as_deref(),
+            how,
+            unpacked,
+        };
         match self.form {
-            Form::Layout => layout_commit::commit(self, image, &blobs, reference.as_deref())?,
-            Form::OciArchive | Form::DockerArchive => {
-                archive_commit::commit(self, image, &blobs, reference.as_deref())?;
-            }
+            Form::Layout => layout_commit::commit(self, &commit)?,
+            Form::OciArchive | Form::DockerArchive => archive_commit::commit(self, &commit)?,
         }
         Ok(Committed {
             path: self.path.clone(),
             reference,
-            descriptor: image.descriptor.clone(),
+            descriptor: entry.root.clone(),
         })
     }
 
     fn check_sizes(
         &self,
-        image: &Image,
-        blobs: &BTreeMap<Digest, StagedBlob>,
+        entry: &Entry,
+        staged: &BTreeMap<String, StagedBlob>,
     ) -> Result<(), StoreError> {
-        for layer in &image.layers {
-            let Some(blob) = blobs.get(&layer.digest) else {
+        for blob in &entry.blobs {
+            let Some(found) = staged.get(blob.digest().as_ref()) else {
                 continue;
             };
-            if blob.size() != layer.size {
+            if found.size() != blob.size() {
                 return Err(StoreError::WrongSize {
                     path: self.path.clone(),
-                    digest: layer.digest.to_string(),
-                    expected: layer.size,
-                    found: blob.size(),
+                    digest: blob.digest().to_string(),
+                    expected: blob.size(),
+                    found: found.size(),
                 });
             }
         }
         Ok(())
     }
 
-    pub(super) fn not_staged(&self, digest: &Digest) -> StoreError {
+    pub(super) fn not_staged(&self, digest: &str) -> StoreError {
         StoreError::NotStaged {
             path: self.path.clone(),
-            digest: digest.to_string(),
+            digest: digest.to_owned(),
         }
     }
 }
 
 /// Checks that blobs can be added to the layout at `path`.
 fn check_blobs(path: &Path) -> Result<(), StoreError> {
-    for inside in ["blobs", "blobs/sha256"] {
+    for inside in ["blobs", "blobs/sha256", "blobs/sha512"] {
         let path = path.join(inside);
         let needed = Access::WRITE_OK | Access::EXEC_OK;
         match rustix::fs::access(&path, needed) {
@@ -238,99 +321,4 @@ fn check_blobs(path: &Path) -> Result<(), StoreError> {
         }
     }
     Ok(())
-}
-
-/// What there is at an output's path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum State {
-    /// Nothing.
-    Absent,
-    /// An empty directory or file, or a layout whose writer died before its first index.
-    Blank,
-    /// A store of the wanted form.
-    Present,
-}
-
-/// Looks at the output.
-///
-/// # Errors
-/// When it is there and something else.
-pub(super) fn look(path: &Path, form: Form) -> Result<State, StoreError> {
-    let taken = |found: String| StoreError::OutputTaken {
-        path: path.to_path_buf(),
-        wanted: form.described(),
-        found,
-    };
-    let is_absent = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
-    let mut metadata = path.metadata();
-    if metadata.as_ref().is_err_and(is_absent) {
-        match path.symlink_metadata() {
-            Ok(found) if found.is_symlink() => {
-                return Err(taken("a symbolic link that leads nowhere".into()));
-            }
-            // Another build has just made it.
-            Ok(found) => metadata = Ok(found),
-            Err(_) => return Ok(State::Absent),
-        }
-    }
-    let metadata = metadata.map_err(StoreError::io(path, "write"))?;
-    match form {
-        Form::Layout if !metadata.is_dir() => Err(taken("a file, not a directory".into())),
-        Form::Layout if is_layout(path) && path.join("index.json").exists() => Ok(State::Present),
-        Form::Layout => {
-            let entries = path.read_dir().map_err(StoreError::io(path, "read"))?;
-            let ours = |name: &str| {
-                matches!(name, "blobs" | "oci-layout") || name.starts_with(".distrobuild-")
-            };
-            let others = entries
-                .flatten()
-                .find(|e| !ours(&e.file_name().to_string_lossy()));
-            match others {
-                None => Ok(State::Blank),
-                Some(other) => Err(taken(format!(
-                    "a directory that is no OCI layout (it has {})",
-                    other.file_name().to_string_lossy()
-                ))),
-            }
-        }
-        _ if metadata.is_dir() => Err(taken("a directory".into())),
-        _ if !metadata.is_file() => Err(taken("no regular file".into())),
-        _ if metadata.len() == 0 => Ok(State::Blank),
-        _ => match archive_commit::Archive::open(path, form) {
-            Ok(_) => Ok(State::Present),
-            Err(StoreError::NotAnImage { found, .. }) => Err(taken(found)),
-            Err(StoreError::Compressed { with, .. }) => {
-                Err(taken(format!("a file compressed with {with}")))
-            }
-            Err(error) => Err(error),
-        },
-    }
-}
-
-/// The path with what there is of it resolved, so that a rename over it replaces the file
-/// and not a link to it.
-fn absolute(path: &Path) -> Result<PathBuf, StoreError> {
-    match path.canonicalize() {
-        Ok(path) => Ok(path),
-        Err(_) => std::path::absolute(path).map_err(StoreError::io(path, "find")),
-    }
-}
-
-/// The directory that holds the output.
-fn parent(path: &Path) -> Result<PathBuf, StoreError> {
-    let parent = path.parent().unwrap_or(Path::new("/"));
-    if parent.is_dir() {
-        return Ok(parent.to_path_buf());
-    }
-    match parent.metadata() {
-        Ok(_) => Err(StoreError::io(path, "write")(io::Error::new(
-            io::ErrorKind::NotADirectory,
-            format!("{} is a file, not a directory", parent.display()),
-        ))),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(StoreError::NoParent {
-            path: path.to_path_buf(),
-            parent: parent.to_path_buf(),
-        }),
-        Err(error) => Err(StoreError::io(parent, "open")(error)),
-    }
 }

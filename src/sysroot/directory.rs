@@ -196,13 +196,11 @@ fn read_link(directory: impl AsFd, name: &Path) -> io::Result<PathBuf> {
 }
 
 /// Which file of this machine is open, and in which state.
-#[cfg(feature = "debian")]
 pub(crate) fn identity_of(file: &std::fs::File) -> io::Result<FileIdentity> {
     Ok(facts(&rustix::fs::fstat(file)?).identity)
 }
 
 /// The facts of the regular file at `path` of this machine, which no link leads to.
-#[cfg(feature = "debian")]
 pub(crate) fn facts_of(path: &Path) -> io::Result<FileFacts> {
     let stat = rustix::fs::lstat(path)?;
     match rustix::fs::FileType::from_raw_mode(stat.st_mode) {

@@ -23,7 +23,6 @@ use std::sync::Arc;
 pub use beside::{Beside, Window};
 pub(crate) use beside::{is_a_systems_own, own_directory};
 pub use directory::Directory;
-#[cfg(feature = "debian")]
 pub(crate) use directory::{facts_of, identity_of};
 pub use held::Held;
 pub use overlay::Overlay;

@@ -24,6 +24,8 @@ mod packages;
 mod plugins;
 mod programs;
 mod python;
+mod registries;
+mod registry;
 mod reports;
 mod reproducibility;
 mod servers;

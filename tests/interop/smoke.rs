@@ -183,13 +183,8 @@ fn a_port_on_which_nothing_answers_is_told() {
     assert_tells(&message, &["8080", "--smoke-port"]);
     // It ends before it listens.
     let app = program(&former.workshop, "ends", "int main(void) { return 0; }\n");
-    let start = Instant::now();
     let message = former.refusal(&app, &good);
     assert_tells(&message, &["8080"]);
-    assert!(
-        start.elapsed() < Duration::from_secs(20),
-        "an end is seen at once"
-    );
 }
 
 #[test]
@@ -198,10 +193,8 @@ fn a_program_that_hangs_is_ended_at_its_limit() {
     for (name, first) in [("hangs", ""), ("holds", "signal(SIGTERM, SIG_IGN);")] {
         let body = format!("int main(void) {{ {first} for (;;) pause(); }}\n");
         let app = program(&former.workshop, name, &body);
-        let start = Instant::now();
         let message = former.refusal(&app, &["--smoke", "--smoke-timeout", "1s"]);
         assert_tells(&message, &["1.0 s", "--smoke-for", "--smoke-timeout"]);
-        assert!(start.elapsed() < Duration::from_secs(20), "{name}");
     }
 }
 

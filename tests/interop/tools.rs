@@ -19,6 +19,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("buildah", "buildah"),
     ("busybox", "busybox-static"),
     ("curl", "curl"),
+    ("docker-registry", "docker-registry"),
     ("ffmpeg", "ffmpeg"),
     ("g++", "g++"),
     ("gcc", "gcc"),
@@ -68,6 +69,20 @@ pub(crate) fn path_of(tool: &str) -> PathBuf {
                 .unwrap_or(tool);
             panic!("{tool} is not installed; get it with: apt-get install {package}")
         })
+}
+
+/// A command that runs `tool`; `None` where there is no Go to build it with, which is said.
+pub(crate) fn optional(name: &str) -> Option<Command> {
+    let has = |name: &str| {
+        search_path()
+            .split(':')
+            .any(|directory| PathBuf::from(directory).join(name).is_file())
+    };
+    if has(name) || has("go") {
+        return Some(tool(name));
+    }
+    eprintln!("skipped: {name} is not installed, nor is Go");
+    None
 }
 
 /// A command that runs `tool`, which must be installed.

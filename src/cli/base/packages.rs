@@ -10,7 +10,7 @@ use crate::cli::Usage;
 use crate::cli::args::{Archives, BaseArguments};
 use crate::cli::terminal::{BAR_AFTER, Terminal, bar, lock};
 use crate::debian::{
-    Architecture, BaseRequest, LOCK_FILE, Lock, Reference, Session, SessionOptions, Supply,
+    Architecture, BaseRequest, LOCK_FILE, Lock, Recipes, Reference, Session, SessionOptions, Supply,
 };
 use crate::download::Progress;
 use crate::elf::Object;
@@ -126,8 +126,28 @@ pub(crate) fn this_machine() -> anyhow::Result<Architecture> {
     })
 }
 
+/// Whether `--base` names a base of packages: `debian:bookworm/cc`, or the name of a release that
+/// there is, as `debian:bookworm`. `debian:bookworm-slim` is an image, as `alpine:3.20` is.
+pub(super) fn are_meant(name: &str) -> anyhow::Result<bool> {
+    if name.ends_with(".toml") || name.starts_with(['.', '/']) || !Reference::is_meant(name) {
+        return Ok(false);
+    }
+    let Some((_, rest)) = name.split_once(':') else {
+        return Ok(false);
+    };
+    if rest.contains('/') {
+        // No image has a tag with a slash; a port is a number.
+        let first = rest.split('/').next().unwrap_or_default();
+        return Ok(!first.bytes().all(|byte| byte.is_ascii_digit()));
+    }
+    let Ok(reference) = name.parse::<Reference>() else {
+        return Ok(false);
+    };
+    Ok(Recipes::built_in()?.find(&reference).is_ok())
+}
+
 /// Refuses flags that are about packages where the base is none of packages.
-pub(super) fn refuse_for_data(arguments: &BaseArguments) -> Result<(), Usage> {
+pub(super) fn refuse_for_others(arguments: &BaseArguments) -> Result<(), Usage> {
     let wanted = &arguments.wanted;
     let given = [
         ("--package", !wanted.package.is_empty()),

@@ -1,13 +1,15 @@
 //! The report for people at a terminal.
 
+mod diff;
+mod inspect;
 mod table;
 
 use std::borrow::Cow;
 
 use anstyle::{AnsiColor, Style};
 
-use super::compare::{notes, ratio};
-use super::{Diff, Item, Measure, Renderer, Report, human_change, human_size};
+use super::compare::{build, notes, ratio, when};
+use super::{Diff, Measure, Renderer, Report, human_size};
 use table::{Cell, Column, Table};
 
 /// Text for a terminal of some width, with ANSI colours in it: the caller strips them where
@@ -34,7 +36,6 @@ const WIDEST: usize = 100;
 /// Rows of a part of the report.
 const LAYERS: usize = 6;
 const LARGEST: usize = 6;
-const CHANGED: usize = 8;
 
 const TITLE: Style = Style::new().bold();
 const QUIET: Style = Style::new().dimmed();
@@ -238,22 +239,28 @@ impl Terminal {
             if self.is_wide() {
                 cells.push(self.ratio(&row.unpacked));
             }
-            cells.push(match &row.date {
-                Some(date) => self.cell(date, QUIET),
-                None => self.cell("unknown", QUIET),
-            });
+            let date = when(row);
+            match row.live && !self.is_wide() {
+                // The date is told below, where there is room.
+                true => cells.push(self.cell("live", QUIET)),
+                false => cells.push(self.cell(&date, QUIET)),
+            }
             let is_short = !row.other_platform && row.published_size.is_none();
             if self.is_wide() {
                 cells.push(self.cell(if is_short { notes.as_str() } else { "" }, QUIET));
             }
             if !is_short {
-                remarks.push(format!("{}: {notes}", row.reference));
+                remarks.push(vec![format!("{}: {notes}", row.reference)]);
+            }
+            if let Some(build) = build(row) {
+                let date = if self.is_wide() { String::new() } else { date };
+                remarks.push([&build[..], &[date]].concat());
             }
             table.row(cells);
         }
         let mut out = table.render(self.width, self.charset);
         for remark in remarks {
-            out.push_str(&self.line(&[remark], QUIET));
+            out.push_str(&self.line(&remark, QUIET));
         }
         out
     }
@@ -274,45 +281,6 @@ impl Terminal {
             None => self.cell("", PLAIN),
         }
     }
-
-    fn items(&self, title: &str, items: &[Item]) -> String {
-        if items.is_empty() {
-            return String::new();
-        }
-        let mut table = Table::new([
-            Column::name(title),
-            Column::number("before"),
-            Column::number("after"),
-            Column::number("change"),
-        ]);
-        for item in items.iter().take(CHANGED) {
-            let name = match &item.detail {
-                Some(detail) => format!("{} ({detail})", item.name),
-                None => item.name.clone(),
-            };
-            let size = |size: Option<u64>, absent: &str| match size {
-                Some(size) => self.cell(human_size(size), PLAIN),
-                None => self.cell(absent, QUIET),
-            };
-            table.row([
-                self.cell(name, PLAIN),
-                size(item.before, "new"),
-                size(item.after, "gone"),
-                self.change(item.before.unwrap_or(0), item.after.unwrap_or(0)),
-            ]);
-        }
-        table.more(items.len(), CHANGED);
-        table.render(self.width, self.charset)
-    }
-
-    fn change(&self, before: u64, after: u64) -> Cell {
-        let style = match after.cmp(&before) {
-            std::cmp::Ordering::Less => GOOD,
-            std::cmp::Ordering::Equal => QUIET,
-            std::cmp::Ordering::Greater => BAD,
-        };
-        self.cell(human_change(before, after), style)
-    }
 }
 
 impl Renderer for Terminal {
@@ -329,42 +297,7 @@ impl Renderer for Terminal {
     }
 
     fn diff(&self, diff: &Diff) -> String {
-        let title = [format!("{} → {}", diff.before, diff.after)];
-        let mut heading = self.line(&title, TITLE);
-        if diff.platform_before != diff.platform_after {
-            let platforms = format!("{} → {}", diff.platform_before, diff.platform_after);
-            heading.push_str(&self.line(&[platforms], BAD));
-        }
-        let mut table = Table::new([
-            Column::name(""),
-            Column::number("before"),
-            Column::number("after"),
-            Column::number("change"),
-        ]);
-        for (name, change) in [("compressed", diff.compressed), ("unpacked", diff.unpacked)] {
-            table.row([
-                self.cell(name, PLAIN),
-                self.cell(human_size(change.before), PLAIN),
-                self.cell(human_size(change.after), PLAIN),
-                self.change(change.before, change.after),
-            ]);
-        }
-        let files = diff.files_count;
-        table.row([
-            self.cell("files", PLAIN),
-            self.cell(files.before.to_string(), PLAIN),
-            self.cell(files.after.to_string(), PLAIN),
-            self.cell("", PLAIN),
-        ]);
-        heading.push_str(&table.render(self.width, self.charset));
-        let parts = [
-            heading,
-            self.items("layer (compressed)", &diff.layers),
-            self.items("origin", &diff.origins),
-            self.items("package", diff.packages.as_deref().unwrap_or_default()),
-            self.items("file", &diff.files),
-        ];
-        joined(&parts)
+        self.difference(diff)
     }
 }
 

@@ -107,15 +107,23 @@ impl Table {
         self.left_out = all.saturating_sub(shown);
     }
 
+    /// With the titles above the rows.
     pub(super) fn render(&self, width: usize, charset: Charset) -> String {
-        let widths = self.widths(width);
         let mut out = String::new();
+        let widths = self.widths(width);
         let titles = self
             .columns
             .iter()
             .map(|column| (column.title.as_str(), QUIET));
         let titles = titles.map(|(text, style)| (Cow::Borrowed(text), style));
         self.write_line(&mut out, &widths, titles, charset);
+        out + &self.render_rows(width, charset)
+    }
+
+    /// Without the titles.
+    pub(super) fn render_rows(&self, width: usize, charset: Charset) -> String {
+        let widths = self.widths(width);
+        let mut out = String::new();
         for row in &self.rows {
             let cells = row.iter().zip(&self.columns).zip(&widths);
             let cells = cells.map(|((cell, column), width)| match column.kind {

@@ -1,5 +1,6 @@
 //! What the image needs beside the files themselves, so that the loader finds them.
 
+use std::ffi::OsStr;
 use std::path::Path;
 
 use super::loader::{self, Configuration};
@@ -64,7 +65,7 @@ impl Tree<'_> {
             }
             // A base that is a system has a cache of its own libraries.
             let known = self.cache_of_base(path);
-            if !known.is_empty() && entries.iter().all(|entry| known.contains(entry)) {
+            if !known.is_empty() && entries.iter().all(|entry| self.is_found(entry, &known)) {
                 continue;
             }
             let is_new = |entry: &CacheEntry| {
@@ -105,6 +106,22 @@ impl Tree<'_> {
             self.generate(path, loader::lines(directories))?;
         }
         Ok(())
+    }
+
+    /// Whether the loader finds a library by the cache that the base brings. What lies where it
+    /// looks anyway is found without one: the layers of an image are not changed for that.
+    fn is_found(&self, entry: &CacheEntry, known: &[CacheEntry]) -> bool {
+        use std::os::unix::ffi::OsStrExt;
+        let is_known = |it: &CacheEntry| (&it.soname, it.flags) == (&entry.soname, entry.flags);
+        let directory = Path::new(OsStr::from_bytes(&entry.path)).parent();
+        let mut loaders = self.input.closure.loaders.iter();
+        known.contains(entry)
+            || (self.input.base.parent().is_some()
+                && !known.iter().any(is_known)
+                && loaders.any(|loader| {
+                    let mut directories = loader.directories.iter();
+                    directories.any(|own| directory == Some(own.as_path()))
+                }))
     }
 
     fn generate(&mut self, path: &Path, bytes: Vec<u8>) -> Result<(), AssembleError> {

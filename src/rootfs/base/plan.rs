@@ -112,6 +112,7 @@ impl<'a> Plan<'a> {
             },
             rootfs,
             is_system: false,
+            parent: None,
         })
     }
 

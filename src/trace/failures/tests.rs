@@ -217,7 +217,6 @@ fn no_more_than_the_last_ones_are_kept() {
 
 #[test]
 fn the_deadline_ends_all_processes() {
-    let start = Instant::now();
     let (_directory, watched) = watched(
         r#"#include <signal.h>
         #include <unistd.h>
@@ -226,7 +225,6 @@ fn the_deadline_ends_all_processes() {
     );
     assert!(watched.timed_out);
     assert_eq!(watched.end, End::Killed(libc::SIGKILL));
-    assert!(start.elapsed() < Duration::from_secs(10));
 }
 
 #[test]

@@ -1,0 +1,36 @@
+//! `distrobuild copy`.
+
+use std::process::ExitCode;
+
+use super::args::CopyArguments;
+use super::images::{Images, Opened};
+use super::terminal::Terminal;
+use super::{Usage, transfers};
+use crate::store::Location;
+
+/// Copies an image from anywhere to anywhere, and prints what it is called there.
+pub(super) fn run(arguments: &CopyArguments, terminal: &Terminal) -> anyhow::Result<ExitCode> {
+    let to = Location::parse(&arguments.to).map_err(Usage::of)?;
+    let images = Images::new(&arguments.registry, &[&arguments.to, &arguments.from])?;
+    let opened = images.open(&arguments.from)?;
+    let chosen = transfers::chosen(&opened, arguments.platform.as_ref())?;
+    let tag = tag_of(&opened);
+    let (target, name) = transfers::target(&to, &tag, &images, &opened, &chosen);
+    let copied = transfers::copy("copy", &opened, &chosen, &target, &images, terminal)?;
+    transfers::tell("copied", &copied, &name, terminal);
+    let result = match &to {
+        Location::Registry(reference) => transfers::pinned(reference, &copied),
+        Location::Disk(_) => name,
+    };
+    terminal.result(&format!("{result}\n"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The tag that a copy keeps where none is given for it.
+fn tag_of(opened: &Opened) -> String {
+    let given = match &opened.location {
+        Location::Registry(reference) => reference.tag.clone(),
+        Location::Disk(_) => opened.tag.clone(),
+    };
+    given.unwrap_or_else(|| "latest".to_owned())
+}

@@ -1,0 +1,141 @@
+//! Images as commands name them: on disk or in a registry.
+
+use std::io::Read;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use oci_spec::image::Descriptor;
+
+use super::Usage;
+use super::args::RegistryArguments;
+use crate::image::Platform;
+use crate::registry::credentials::{Keychain, Login, Secret};
+use crate::registry::{Client, Credentials, Host, Options, Remote};
+use crate::store::{self, Location, Source};
+
+/// Opens images; speaks with registries for a command.
+pub(super) struct Images {
+    client: Arc<Client>,
+    credentials: Arc<dyn Credentials>,
+}
+
+/// An image that was opened.
+pub(super) struct Opened {
+    /// What it is called.
+    pub(super) name: String,
+    /// Where it is.
+    pub(super) location: Location,
+    /// The store that has it.
+    pub(super) source: Box<dyn Source>,
+    /// Its tag there; `None` where there is but one.
+    pub(super) tag: Option<String>,
+}
+
+impl Images {
+    /// Reads the password when one is to come from stdin. It is for the registry of the first of
+    /// `names` that is in one, and no other is told it.
+    pub(super) fn new(arguments: &RegistryArguments, names: &[&str]) -> anyhow::Result<Self> {
+        let mut keychain = Keychain::of_environment();
+        if let Some(username) = &arguments.username {
+            let mut hosts = names.iter().filter_map(|name| host_of(name));
+            let host = hosts.next().ok_or_else(|| {
+                Usage("--username is for a registry, and none is named".to_owned())
+            })?;
+            let login = Login::password(username, password_of_stdin()?).map_err(Usage::of)?;
+            keychain = keychain.with(host, login);
+        }
+        let options = Options {
+            insecure: arguments.insecure.clone(),
+            ca_files: arguments.ca_file.clone(),
+            mirrors: arguments.registry_mirror.clone(),
+            ..Options::default()
+        };
+        let credentials: Arc<dyn Credentials> = Arc::new(keychain);
+        Ok(Self {
+            client: Arc::new(Client::new(options, Arc::clone(&credentials))),
+            credentials,
+        })
+    }
+
+    /// Asks registries the same way, for what is but nice to know: gives up soon.
+    pub(super) fn impatient(&self) -> Arc<Client> {
+        let options = Options {
+            attempts: std::num::NonZeroU32::MIN.saturating_add(1),
+            connect: Duration::from_secs(4),
+            stall: Duration::from_secs(8),
+            ..self.client.options().clone()
+        };
+        Arc::new(Client::new(options, Arc::clone(&self.credentials)))
+    }
+
+    /// Who speaks with registries.
+    pub(super) fn client(&self) -> &Arc<Client> {
+        &self.client
+    }
+
+    /// Opens the image that `name` names.
+    pub(super) fn open(&self, name: &str) -> anyhow::Result<Opened> {
+        let location = Location::parse(name).map_err(Usage::of)?;
+        self.open_at(location)
+    }
+
+    /// Opens the image at `location`.
+    pub(super) fn open_at(&self, location: Location) -> anyhow::Result<Opened> {
+        let name = location.to_string();
+        let (source, tag): (Box<dyn Source>, _) = match &location {
+            Location::Disk(reference) => (store::open(reference)?, reference.tag.clone()),
+            Location::Registry(reference) => {
+                let remote = Remote::open(Arc::clone(&self.client), reference.clone())?;
+                (Box::new(remote), None)
+            }
+        };
+        Ok(Opened {
+            name,
+            location,
+            source,
+            tag,
+        })
+    }
+}
+
+/// The registry that an image is in.
+fn host_of(name: &str) -> Option<Host> {
+    match Location::parse(name).ok()? {
+        Location::Registry(reference) => Some(reference.repository.host),
+        Location::Disk(_) => None,
+    }
+}
+
+impl Opened {
+    /// What to call it, when `given` is how it was named: a path stays as it was written.
+    pub(super) fn shown<'n>(&'n self, given: &'n str) -> &'n str {
+        match self.location {
+            Location::Disk(_) => given,
+            Location::Registry(_) => &self.name,
+        }
+    }
+
+    /// The manifest of the one image for `platform`.
+    pub(super) fn select(&self, platform: Option<&Platform>) -> anyhow::Result<Descriptor> {
+        Ok(store::select(&*self.source, self.tag.as_deref(), platform)?)
+    }
+}
+
+/// The longest password that is read, in bytes.
+const LONGEST_PASSWORD: u64 = 64 << 10;
+
+/// The first line of stdin.
+pub(super) fn password_of_stdin() -> anyhow::Result<Secret> {
+    let mut bytes = zeroize::Zeroizing::new(Vec::new());
+    let mut stdin = std::io::stdin().lock().take(LONGEST_PASSWORD);
+    stdin
+        .read_to_end(&mut bytes)
+        .context("cannot read the password from stdin")?;
+    let text = std::str::from_utf8(&bytes).context("the password on stdin is not UTF-8")?;
+    let line = text.lines().next().unwrap_or_default();
+    if line.is_empty() {
+        anyhow::bail!("--password-stdin: there is no password on stdin; pipe it in");
+    }
+    Ok(Secret::new(line.to_owned()))
+}

@@ -1,0 +1,211 @@
+//! `distrobuild rebase`.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use oci_spec::image::Descriptor;
+
+use super::args::RebaseArguments;
+use super::images::{Images, Opened};
+use super::terminal::Terminal;
+use super::{Usage, transfers};
+use crate::image::Platform;
+use crate::parent::{self, BasedOn};
+use crate::registry::{Reference, Repository};
+use crate::store::{self, Location, Source};
+use crate::transfer::{self, Chosen, Copied, Joined, Part};
+
+/// Moves an image onto a newer base, and prints what it is called.
+pub(super) fn run(arguments: &RebaseArguments, terminal: &Terminal) -> anyhow::Result<ExitCode> {
+    let images = Images::new(&arguments.registry, &names(arguments))?;
+    let opened = images.open(&arguments.image)?;
+    let to = match &arguments.to {
+        Some(to) => Location::parse(to).map_err(Usage::of)?,
+        None => opened.location.clone(),
+    };
+    if let Location::Registry(reference) = &to
+        && reference.digest.is_some()
+    {
+        return Err(Usage(format!(
+            "{reference} stays what it is for ever: name the new image with --to"
+        ))
+        .into());
+    }
+    let manifests = manifests(&opened, arguments.platform.as_ref())?;
+    let plans: Vec<Move> = manifests
+        .into_iter()
+        .map(|(manifest, platform)| Move::plan(manifest, platform, &opened, arguments))
+        .collect::<anyhow::Result<_>>()?;
+    let mut bases: BTreeMap<String, Opened> = BTreeMap::new();
+    for name in plans.iter().flat_map(|plan| [&plan.old, &plan.new]) {
+        if !bases.contains_key(name) {
+            let base = images
+                .open(name)
+                .with_context(|| format!("the base {name} cannot be opened"))?;
+            bases.insert(name.clone(), base);
+        }
+    }
+    let moved: Vec<Joined<'_>> = plans
+        .iter()
+        .map(|plan| plan.apply(&opened, &bases, terminal))
+        .collect::<anyhow::Result<_>>()?;
+    let mut mounts: Vec<Repository> = opened.source.repository().into_iter().cloned().collect();
+    mounts.extend(
+        bases
+            .values()
+            .filter_map(|base| base.source.repository().cloned()),
+    );
+    let (target, name) = transfers::target_with(&to, "latest", &images, mounts);
+    let copy = |source: &dyn Source, root: Descriptor| -> anyhow::Result<Copied> {
+        let chosen = Chosen { root };
+        transfers::copy_from(source, "rebase", &chosen, &target, &images, terminal)
+    };
+    let copied = match moved.as_slice() {
+        [one] => copy(one, store::root(one, None)?)?,
+        several => {
+            let parts: Vec<Part<'_>> = several
+                .iter()
+                .map(|one| {
+                    let root = store::root(one, None)?;
+                    Ok(Part { source: one, root })
+                })
+                .collect::<anyhow::Result<_>>()?;
+            let gathered = transfer::index(None, &parts, &BTreeMap::new())?;
+            copy(&gathered, gathered.root().clone())?
+        }
+    };
+    transfers::tell("rebased", &copied, &name, terminal);
+    let result = match &to {
+        Location::Registry(reference) => transfers::pinned(reference, &copied),
+        Location::Disk(_) => name,
+    };
+    terminal.result(&format!("{result}\n"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The images, what is written first.
+fn names(arguments: &RebaseArguments) -> Vec<&str> {
+    let to = arguments.to.as_deref();
+    to.into_iter().chain([arguments.image.as_str()]).collect()
+}
+
+fn manifests(
+    opened: &Opened,
+    platform: Option<&Platform>,
+) -> anyhow::Result<Vec<(Descriptor, Platform)>> {
+    let source = &*opened.source;
+    if let Some(platform) = platform {
+        return Ok(vec![(opened.select(Some(platform))?, platform.clone())]);
+    }
+    let root = store::root(source, opened.tag.as_deref())?;
+    let found = store::manifests(source, &root)?;
+    if found.is_empty() {
+        anyhow::bail!("{} has no image in it", opened.name);
+    }
+    Ok(found)
+}
+
+/// One image that moves.
+struct Move {
+    manifest: Descriptor,
+    platform: Platform,
+    /// The bases, as they are opened.
+    old: String,
+    new: String,
+}
+
+impl Move {
+    /// From which base to which: what the arguments say, or else the image itself.
+    fn plan(
+        manifest: Descriptor,
+        platform: Platform,
+        opened: &Opened,
+        arguments: &RebaseArguments,
+    ) -> anyhow::Result<Self> {
+        let said = parent::based_on(&*opened.source, &manifest);
+        let (old, new) = match (&arguments.old_base, &arguments.onto) {
+            (Some(old), Some(new)) => (old.clone(), new.clone()),
+            (old, new) => {
+                let said =
+                    said.with_context(|| "name both bases with --old-base and --onto".to_owned())?;
+                let named = said.name.as_deref();
+                let unnamed = "the image does not say what its base is called";
+                (
+                    match old {
+                        Some(old) => old.clone(),
+                        None => old_base(&said).with_context(|| {
+                            format!("{unnamed}: name the one that it stands on with --old-base")
+                        })?,
+                    },
+                    match (new, named) {
+                        (Some(new), _) => new.clone(),
+                        (None, Some(name)) => format!("docker://{name}"),
+                        (None, None) => {
+                            anyhow::bail!("{unnamed}: name the new one with --onto")
+                        }
+                    },
+                )
+            }
+        };
+        Ok(Self {
+            manifest,
+            platform,
+            old,
+            new,
+        })
+    }
+
+    fn apply<'a>(
+        &self,
+        opened: &'a Opened,
+        bases: &'a BTreeMap<String, Opened>,
+        terminal: &Terminal,
+    ) -> anyhow::Result<Joined<'a>> {
+        let (Some(old), Some(new)) = (bases.get(&self.old), bases.get(&self.new)) else {
+            anyhow::bail!("the bases of {} were not opened", opened.name);
+        };
+        let select = |base: &Opened| {
+            base.select(Some(&self.platform))
+                .with_context(|| format!("the base {} does not fit", base.name))
+        };
+        let (old_manifest, new_manifest) = (select(old)?, select(new)?);
+        let name = match &new.location {
+            Location::Registry(reference) => {
+                let mut reference = reference.clone();
+                reference.digest = None;
+                Some(reference.to_string())
+            }
+            Location::Disk(_) => None,
+        };
+        let image = parent::rebase(
+            (&*opened.source, &self.manifest),
+            (&*old.source, &old_manifest),
+            (&*new.source, &new_manifest, name),
+        )?;
+        let change = match old_manifest.digest() == new_manifest.digest() {
+            true => format!("{} is the newest: nothing changes", new.name),
+            false => format!(
+                "{}: {} → {}",
+                new.name,
+                short(&old_manifest),
+                short(&new_manifest)
+            ),
+        };
+        terminal.fact("base", &format!("{change} ({})", self.platform));
+        Ok(Joined::new(&image, vec![&*new.source, &*opened.source]))
+    }
+}
+
+/// The base that an image says it stands on, as that was then.
+fn old_base(said: &BasedOn) -> Option<String> {
+    let mut reference: Reference = said.name.as_deref()?.parse().ok()?;
+    reference.tag = None;
+    reference.digest = Some(said.digest.as_deref()?.parse().ok()?);
+    Some(format!("docker://{reference}"))
+}
+
+fn short(manifest: &Descriptor) -> String {
+    let digest = manifest.digest().to_string();
+    digest.chars().take("sha256:".len() + 12).collect()
+}

@@ -1,0 +1,46 @@
+//! `distrobuild rm`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use super::Usage;
+use super::args::RmArguments;
+use super::terminal::Terminal;
+use crate::report::human_size as human;
+use crate::store::{self, Reference};
+
+/// Removes tags of layouts and archives; of each store all that are named, or none.
+pub(super) fn run(arguments: &RmArguments, terminal: &Terminal) -> anyhow::Result<ExitCode> {
+    let mut stores: BTreeMap<PathBuf, Vec<String>> = BTreeMap::new();
+    for name in &arguments.images {
+        let reference = Reference::parse(name).map_err(Usage::of)?;
+        let Some(tag) = reference.tag else {
+            return Err(Usage(format!(
+                "rm wants a tag: {name}:TAG (`distrobuild tags {name}` lists them); the whole store is removed with rm -r"
+            ))
+            .into());
+        };
+        stores.entry(reference.path).or_default().push(tag);
+    }
+    if let Err(error) = store::install() {
+        terminal.warn(&format!(
+            "signals cannot be handled ({error}): stopping this may leave temporary files"
+        ));
+    }
+    for (path, tags) in &stores {
+        let removed = store::remove_tags(path, tags)?;
+        let plural = if removed.blobs == 1 { "" } else { "s" };
+        terminal.fact(
+            "removed",
+            &format!(
+                "{} from {}: {} blob{plural}, {}",
+                tags.join(", "),
+                path.display(),
+                removed.blobs,
+                human(removed.bytes)
+            ),
+        );
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,257 @@
+//! Copying images for a command: how it is shown, and what is said at its end.
+
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use indicatif::ProgressBar;
+
+use super::images::{Images, Opened};
+use super::terminal::{BAR_AFTER, Terminal, bar, lock};
+use crate::image::Platform;
+use crate::registry::{Reference, Repository};
+use crate::report::human_size as human;
+use crate::store::{self, Destination, Location, Source};
+use crate::transfer::{self, Chosen, Copied, Progress, Target};
+
+/// The annotation that says what an image is built on (image-spec, `annotations.md`).
+pub(super) const BASE_NAME: &str = "org.opencontainers.image.base.name";
+
+/// Shows a copy as one bar.
+pub(super) struct Moving<'t> {
+    terminal: &'t Terminal,
+    what: &'static str,
+    start: Instant,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    total: u64,
+    done: u64,
+    bar: Option<ProgressBar>,
+}
+
+impl<'t> Moving<'t> {
+    /// `what` is the word before the bar: `push`, `pull`.
+    pub(super) fn new(what: &'static str, terminal: &'t Terminal) -> Self {
+        Self {
+            terminal,
+            what,
+            start: Instant::now(),
+            state: Mutex::default(),
+        }
+    }
+}
+
+impl Progress for Moving<'_> {
+    fn total(&self, bytes: u64) {
+        let mut state = lock(&self.state);
+        state.total = bytes;
+        if let Some(bar) = &state.bar {
+            bar.set_length(bytes);
+        }
+    }
+
+    fn advance(&self, bytes: u64) {
+        let mut state = lock(&self.state);
+        state.done = state.done.saturating_add(bytes);
+        if !self.terminal.wants_bar() {
+            return;
+        }
+        let elapsed = self.start.elapsed();
+        if state.bar.is_none() && elapsed >= BAR_AFTER && state.total > 0 {
+            state.bar = Some(bar(self.what, state.total, elapsed));
+        }
+        if let Some(bar) = &state.bar {
+            bar.set_position(state.done.min(state.total));
+        }
+    }
+}
+
+impl Drop for Moving<'_> {
+    fn drop(&mut self) {
+        if let Some(bar) = lock(&self.state).bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// What is copied of `opened`: the image for `platform`, or all that its name leads to.
+pub(super) fn chosen(opened: &Opened, platform: Option<&Platform>) -> anyhow::Result<Chosen> {
+    let root = match platform {
+        Some(platform) => opened.select(Some(platform))?,
+        None => store::root(&*opened.source, opened.tag.as_deref())?,
+    };
+    Ok(Chosen { root })
+}
+
+/// The registry `reference` as a target for what is `chosen` of `opened`. When the image stands on
+/// another one of the same registry, that one's layers need not be sent.
+pub(super) fn to_registry(
+    images: &Images,
+    reference: &Reference,
+    opened: &Opened,
+    chosen: &Chosen,
+) -> Target {
+    in_registry(images, reference, mounts(opened, chosen))
+}
+
+fn in_registry(images: &Images, reference: &Reference, mounts: Vec<Repository>) -> Target {
+    Target::Registry {
+        client: Arc::clone(images.client()),
+        reference: reference.clone(),
+        mounts,
+    }
+}
+
+/// Repositories that may have some layers of the image: those of what it is built on.
+fn mounts(opened: &Opened, chosen: &Chosen) -> Vec<Repository> {
+    let source = &*opened.source;
+    let mut names: Vec<String> = Vec::new();
+    // A document that cannot be read fails the copy, which tells it better.
+    let manifests = store::manifests(source, &chosen.root).unwrap_or_default();
+    for (descriptor, _) in manifests {
+        let Ok(manifest) = store::read_manifest(source, &descriptor) else {
+            continue;
+        };
+        let annotations = manifest.annotations().as_ref();
+        names.extend(annotations.and_then(|all| all.get(BASE_NAME)).cloned());
+    }
+    names.sort_unstable();
+    names.dedup();
+    let parsed = names
+        .iter()
+        .filter_map(|name| name.parse::<Reference>().ok());
+    parsed.map(|reference| reference.repository).collect()
+}
+
+/// Copies what is chosen of an opened image, with a bar.
+pub(super) fn copy(
+    what: &'static str,
+    opened: &Opened,
+    chosen: &Chosen,
+    target: &Target,
+    images: &Images,
+    terminal: &Terminal,
+) -> anyhow::Result<Copied> {
+    copy_from(&*opened.source, what, chosen, target, images, terminal)
+}
+
+/// Copies, with a bar.
+pub(super) fn copy_from(
+    source: &dyn Source,
+    what: &'static str,
+    chosen: &Chosen,
+    target: &Target,
+    images: &Images,
+    terminal: &Terminal,
+) -> anyhow::Result<Copied> {
+    if let Err(error) = store::install() {
+        terminal.warn(&format!(
+            "signals cannot be handled ({error}): stopping this may leave temporary files"
+        ));
+    }
+    let moving = Moving::new(what, terminal);
+    let parallel = images.client().options().parallel;
+    let copied = terminal.timed(what, || {
+        transfer::copy(source, chosen, target, parallel, &moving)
+    });
+    drop(moving);
+    Ok(copied?)
+}
+
+/// Says what a copy did: `verb` is `pushed` or the like.
+pub(super) fn tell(verb: &str, copied: &Copied, name: &str, terminal: &Terminal) {
+    if copied.unchanged {
+        terminal.fact("unchanged", &format!("{name} {}", copied.root.digest()));
+        return;
+    }
+    let mut parts = Vec::new();
+    if copied.images != 1 {
+        parts.push(format!("{} images", copied.images));
+    }
+    if copied.sent > 0 {
+        let size = human(copied.sent_bytes);
+        parts.push(format!("{} ({size})", blobs(copied.sent)));
+    }
+    if copied.mounted > 0 {
+        parts.push(format!("{} mounted", blobs(copied.mounted)));
+    }
+    if copied.present > 0 {
+        parts.push(format!("{} already there", blobs(copied.present)));
+    }
+    if !parts.is_empty() {
+        terminal.fact("blobs", &parts.join(" · "));
+    }
+    terminal.fact(verb, &format!("{name} {}", copied.root.digest()));
+}
+
+fn blobs(count: usize) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} blob{plural}")
+}
+
+/// A store on disk as a place to copy to: `oci-archive:` and `docker-archive:` say the form, or
+/// the name's end.
+pub(super) fn destination(reference: &store::Reference) -> Destination {
+    let path = reference.path.clone();
+    let is_tar = path
+        .extension()
+        .is_some_and(|extension| extension.eq_ignore_ascii_case("tar"));
+    match reference.form {
+        Some(store::Form::DockerArchive) => Destination::DockerArchive(path),
+        Some(store::Form::OciArchive) => Destination::OciArchive(path),
+        Some(store::Form::Layout) => Destination::Layout(path),
+        None if is_tar => Destination::OciArchive(path),
+        None => Destination::Layout(path),
+    }
+}
+
+/// Where a copy of what is `chosen` of `opened` goes, and what it is called there.
+pub(super) fn target(
+    location: &Location,
+    default_tag: &str,
+    images: &Images,
+    opened: &Opened,
+    chosen: &Chosen,
+) -> (Target, String) {
+    target_with(location, default_tag, images, mounts(opened, chosen))
+}
+
+/// Where a copy goes of which `mounts` may have some blobs, and what it is called there.
+pub(super) fn target_with(
+    location: &Location,
+    default_tag: &str,
+    images: &Images,
+    mounts: Vec<Repository>,
+) -> (Target, String) {
+    match location {
+        Location::Registry(reference) => (in_registry(images, reference, mounts), named(reference)),
+        Location::Disk(reference) => {
+            let destination = destination(reference);
+            let tag = reference
+                .tag
+                .clone()
+                .unwrap_or_else(|| default_tag.to_owned());
+            let shown = format!("{}:{tag}", reference.path.display());
+            (Target::Disk { destination, tag }, shown)
+        }
+    }
+}
+
+/// What an image is called in a registry, with the tag that it gets.
+pub(super) fn named(reference: &Reference) -> String {
+    match (&reference.tag, &reference.digest) {
+        (None, None) => format!("{}:latest", reference.familiar()),
+        _ => reference.familiar(),
+    }
+}
+
+/// The name that stays what it is: with the digest.
+pub(super) fn pinned(reference: &Reference, copied: &Copied) -> String {
+    let mut name = named(reference);
+    if reference.digest.is_none() {
+        name.push_str(&format!("@{}", copied.root.digest()));
+    }
+    name
+}
