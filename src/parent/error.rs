@@ -115,8 +115,8 @@ pub enum ParentError {
     Restless(PathBuf),
     /// The image has no annotations that tell its base.
     #[error(
-        "{image} does not say what it was built on (its annotation {} is missing): name its present base, or build it again",
-        super::ANNOTATION_BASE_LAYERS
+        "{image} does not say what it was built on (it has no annotation {}): name its present base, or build it again",
+        super::ANNOTATION_BASE_DIGEST
     )]
     NoAnnotation {
         /// The image.

@@ -20,8 +20,8 @@ pub struct BasedOn {
     pub name: Option<String>,
     /// The digest of the base's manifest, as the image has it.
     pub digest: Option<String>,
-    /// How many of the image's layers are the base's.
-    pub layers: usize,
+    /// How many of the image's layers are the base's, where it says so: other tools do not.
+    pub layers: Option<usize>,
 }
 
 /// What the image that `manifest` of `source` is was built on, by its annotations.
@@ -37,12 +37,12 @@ pub fn based_on(source: &dyn Source, manifest: &Descriptor) -> Result<BasedOn, P
 fn said(document: &Document) -> Option<BasedOn> {
     let annotations = document.manifest_value.get("annotations")?;
     let text = |name: &str| annotations.get(name)?.as_str().map(str::to_owned);
-    let layers = text(ANNOTATION_BASE_LAYERS)?.parse().ok()?;
-    Some(BasedOn {
+    let said = BasedOn {
         name: text(ANNOTATION_BASE_NAME),
         digest: text(ANNOTATION_BASE_DIGEST),
-        layers,
-    })
+        layers: text(ANNOTATION_BASE_LAYERS).and_then(|count| count.parse().ok()),
+    };
+    (said.digest.is_some() || said.layers.is_some()).then_some(said)
 }
 
 /// The image `app`, which stands on `old`, on `new` instead: the layers of `old` are replaced by
@@ -124,10 +124,9 @@ fn stands_on(app: &Document, old: &Document) -> Result<(), String> {
             _ => format!("only the lowest {agree} of the base's {of} layers are those of it"),
         });
     }
-    match said(app) {
-        Some(said) if said.layers != of => Err(format!(
-            "it says that {} of its layers are its base's, and this base has {of}",
-            said.layers
+    match said(app).and_then(|said| said.layers) {
+        Some(said) if said != of => Err(format!(
+            "it says that {said} of its layers are its base's, and this base has {of}"
         )),
         _ => Ok(()),
     }

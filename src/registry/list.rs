@@ -31,7 +31,7 @@ impl Client {
     /// When the repository is not there or may not be read, or the list makes no sense or does
     /// not end.
     pub fn tags(&self, repository: &Repository) -> Result<Vec<String>, RegistryError> {
-        let what = format!("the tags of {repository}");
+        let what = format!("the repository {repository}");
         let mut tags = BTreeSet::new();
         let mut asked: HashSet<String> = HashSet::new();
         let mut next: Option<Url> = None;

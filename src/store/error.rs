@@ -20,7 +20,7 @@ pub enum StoreError {
         source: io::Error,
     },
     /// There is nothing at the path of an image that should be read.
-    #[error("{} does not exist: give the path of an OCI layout, an OCI archive or a docker archive (an image in a registry is fetched first, as by `skopeo copy docker://NAME:TAG oci:DIR:TAG`)", .0.display())]
+    #[error("{} does not exist: give the path of an OCI layout, an OCI archive or a docker archive (docker://NAME:TAG is one in a registry)", .0.display())]
     NotFound(PathBuf),
     /// What is there is no image.
     #[error("{} is no image: it is {found}. An OCI layout (a directory with oci-layout and index.json), an OCI archive (a tar of one) or a docker archive is expected", path.display())]

@@ -235,7 +235,10 @@ fn an_image_says_what_it_was_built_on_or_is_told_not_to() {
         BasedOn {
             name: None,
             digest: Some("sha256:x".into()),
-            layers: 1
+            layers: Some(1)
         }
     );
+    // Other tools name the base alone.
+    let app = annotated(&images, &app, json!({ANNOTATION_BASE_DIGEST: "sha256:y"}));
+    assert_eq!(based_on(&source, &app).unwrap().digest.unwrap(), "sha256:y");
 }

@@ -83,7 +83,7 @@ fn a_repository_that_is_not_there_has_no_list() {
     let error = list(reply).unwrap_err();
     assert!(matches!(error, RegistryError::NotFound { .. }));
     assert!(
-        error.to_string().starts_with("the tags of 127.0.0.1"),
+        error.to_string().starts_with("the repository 127.0.0.1"),
         "{error}"
     );
 }
