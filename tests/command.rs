@@ -289,3 +289,62 @@ fn what_the_cache_lacks_offline_is_told_with_one_way_out() {
     let message = stderr(&output);
     assert_eq!(message.matches("without --offline").count(), 1, "{message}");
 }
+
+#[test]
+fn a_password_in_a_name_is_not_repeated() {
+    let scratch = tempfile::tempdir().unwrap();
+    let name = "me:hunter2@ghcr.example/app";
+    let url = "https://me:hunter2@ghcr.example/app";
+    let at = "docker.io=https://me:hunter2@mirror.example";
+    for wrong in [
+        &["push", "app.oci", name][..],
+        &["push", "app.oci", url],
+        &["pull", name],
+        &["login", "me:hunter2@ghcr.example"],
+        &["logout", url],
+        &["inspect", url],
+        &["rebase", "app.oci", name],
+        &["tags", "app.oci", "--insecure", url],
+        &["tags", "app.oci", "--registry-mirror", at],
+        &[APP, "--push", name],
+        &[APP, "--base", name],
+        &[APP, "--against", url],
+        &[
+            APP,
+            "--base",
+            "debian:bookworm/cc",
+            "--mirror",
+            "ftp://me:hunter2@m.example",
+        ],
+    ] {
+        let output = run(scratch.path(), wrong);
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{wrong:?}: {said}");
+        assert!(!said.contains("hunter2"), "{wrong:?}: {said}");
+    }
+}
+
+#[test]
+fn a_base_that_is_not_there_is_told_with_how_images_are_named() {
+    let scratch = tempfile::tempdir().unwrap();
+    for (base, told) in [
+        ("alpine", "docker://alpine"),
+        ("old.tar", "old.tar does not exist"),
+        ("old.oci", "old.oci does not exist"),
+        (".", "no OCI layout"),
+    ] {
+        let output = run(scratch.path(), &[APP, "--base", base]);
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains(told), "{said}");
+    }
+}
+
+#[test]
+fn a_tag_of_a_registry_is_none_that_rm_removes() {
+    let scratch = tempfile::tempdir().unwrap();
+    let output = run(scratch.path(), &["rm", "localhost:1/me/app:v1"]);
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("is in a registry"), "{said}");
+}

@@ -9,10 +9,19 @@ use super::args::{BaseArguments, Build};
 use super::images::Images;
 use super::terminal::Terminal;
 use crate::build::{Builder, Plan};
-use crate::rootfs::Base;
+use crate::rootfs::{Base, BaseError};
 
 #[cfg(feature = "debian")]
 pub(super) use packages::{Downloads, counted, options, tell_notices, this_machine};
+
+/// A single word that is no base of data may have been meant as an image.
+fn unknown(name: &str, error: &BaseError) -> Usage {
+    let image = match name.rsplit_once('.') {
+        Some((_, "tar" | "oci")) => format!("an image on disk is meant? {name} does not exist"),
+        _ => format!("an image in a registry is named as docker://{name}"),
+    };
+    Usage(format!("{error}; {image}"))
+}
 
 /// What a build starts from.
 pub(super) enum Ground {
@@ -67,10 +76,18 @@ impl Ground {
     /// Gives `builder` the base where that is one of data: there is nothing to it.
     pub(super) fn lay_data(&self, builder: &mut Builder) -> anyhow::Result<()> {
         match self {
+            Self::Data(name) if std::path::Path::new(name).is_dir() => {
+                return Err(Usage(format!(
+                    "--base {name}: this directory is no OCI layout, as there is no file oci-layout in it; a layout, an archive or a file that ends in .toml is expected"
+                ))
+                .into());
+            }
             Self::Data(name) if name.contains('/') || name.ends_with(".toml") => {
                 builder.base = Base::load(name.as_ref())?;
             }
-            Self::Data(name) => builder.base = Base::named(name).map_err(Usage::of)?,
+            Self::Data(name) => {
+                builder.base = Base::named(name).map_err(|error| unknown(name, &error))?
+            }
             #[cfg(feature = "debian")]
             Self::Packages(_) => {}
             Self::Image(image) => builder.base = image.base().clone(),

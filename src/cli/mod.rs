@@ -26,6 +26,7 @@ mod transfers;
 
 use std::process::ExitCode;
 
+use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, Parser};
 
 use args::{Arguments, Command};
@@ -34,7 +35,11 @@ use terminal::Terminal;
 /// Parses the process's arguments, runs the command and returns the exit code:
 /// 0 for success, 1 for an error, 2 for wrong usage, 3 for an image over its size budget.
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse_from(order::globals_after_command(std::env::args_os()));
+    let arguments = order::globals_after_command(std::env::args_os());
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => without_passwords(error).exit(),
+    };
     arguments.color.color.write_global();
     let terminal = Terminal::new(arguments.verbosity.level());
     if let Some(shell) = arguments.completions {
@@ -61,6 +66,21 @@ pub fn main() -> ExitCode {
         None => build::run(arguments.build, &terminal),
     };
     ended(result, &terminal)
+}
+
+/// What clap says of the arguments, without a password in what it repeats of them: a name such as
+/// `https://me:password@ghcr.io` is refused, and must not stand in a log for that.
+fn without_passwords(mut error: clap::Error) -> clap::Error {
+    for kind in [ContextKind::InvalidValue, ContextKind::InvalidArg] {
+        let Some(ContextValue::String(value)) = error.get(kind) else {
+            continue;
+        };
+        if value.contains('@') || value.contains("://") {
+            let value = crate::registry::harmless(value);
+            error.insert(kind, ContextValue::String(value));
+        }
+    }
+    error
 }
 
 fn completions(shell: clap_complete::Shell, terminal: &Terminal) -> anyhow::Result<ExitCode> {

@@ -12,7 +12,7 @@ use super::terminal::Terminal;
 use super::{Usage, transfers};
 use crate::image::Platform;
 use crate::parent::{self, BasedOn};
-use crate::registry::{Reference, Repository};
+use crate::registry::{Reference, Repository, harmless};
 use crate::store::{self, Location, Source};
 use crate::transfer::{self, Chosen, Copied, Joined, Part};
 
@@ -42,7 +42,7 @@ pub(super) fn run(arguments: &RebaseArguments, terminal: &Terminal) -> anyhow::R
         if !bases.contains_key(name) {
             let base = images
                 .open(name)
-                .with_context(|| format!("the base {name} cannot be opened"))?;
+                .with_context(|| format!("the base {} cannot be opened", harmless(name)))?;
             bases.insert(name.clone(), base);
         }
     }

@@ -229,6 +229,7 @@ fn tell(unanswered: &[Unanswered], terminal: &Terminal) {
     };
     terminal.warn(&format!(
         "what {}{others} weighs today is not known: {}{instead}",
-        first.reference, first.why
+        crate::registry::harmless(&first.reference),
+        first.why
     ));
 }

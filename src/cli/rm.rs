@@ -8,12 +8,18 @@ use super::Usage;
 use super::args::RmArguments;
 use super::terminal::Terminal;
 use crate::report::human_size as human;
-use crate::store::{self, Reference};
+use crate::store::{self, Location, Reference};
 
 /// Removes tags of layouts and archives; of each store all that are named, or none.
 pub(super) fn run(arguments: &RmArguments, terminal: &Terminal) -> anyhow::Result<ExitCode> {
     let mut stores: BTreeMap<PathBuf, Vec<String>> = BTreeMap::new();
     for name in &arguments.images {
+        if let Ok(Location::Registry(reference)) = Location::parse(name) {
+            return Err(Usage(format!(
+                "rm removes tags from layouts and archives, and {reference} is in a registry: a tag there is removed by its owner's means (its web page or API)"
+            ))
+            .into());
+        }
         let reference = Reference::parse(name).map_err(Usage::of)?;
         let Some(tag) = reference.tag else {
             return Err(Usage(format!(

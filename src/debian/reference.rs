@@ -41,7 +41,7 @@ impl FromStr for Reference {
     type Err = ReferenceError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let error = || ReferenceError(text.to_owned());
+        let error = || ReferenceError(crate::registry::harmless(text));
         let (distribution, rest) = text.split_once(':').ok_or_else(error)?;
         let (release, base) = rest.split_once('/').unwrap_or((rest, "base"));
         if ![distribution, release, base]

@@ -94,7 +94,7 @@ impl std::str::FromStr for Mirror {
             _ => (None, text),
         };
         if !is_url(url) || suite.is_some_and(str::is_empty) || url.contains(char::is_whitespace) {
-            return Err(MirrorError(text.to_owned()));
+            return Err(MirrorError(crate::registry::harmless(text)));
         }
         Ok(Self {
             suite: suite.map(str::to_owned),

@@ -29,11 +29,11 @@ impl FromStr for Mirror {
 
     /// `HOST=MIRROR` or `HOST=MIRROR/PREFIX`.
     fn from_str(text: &str) -> Result<Self, ReferenceError> {
-        let wrong = |problem: &str| ReferenceError {
-            reference: text.to_owned(),
-            problem: format!(
+        let wrong = |problem: &str| {
+            let problem = format!(
                 "{problem}: a mirror is given as HOST=MIRROR[/PREFIX], like docker.io=mirror.example/hub"
-            ),
+            );
+            ReferenceError::new(text, problem)
         };
         let (of, mirror) = text.split_once('=').ok_or_else(|| wrong("there is no ="))?;
         if mirror.contains("://") {

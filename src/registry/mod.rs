@@ -61,6 +61,7 @@ use std::time::Duration;
 pub use credentials::Credentials;
 pub use error::RegistryError;
 pub use manifest::Manifest;
+pub(crate) use reference::harmless;
 pub use reference::{Host, Reference, ReferenceError, Repository};
 pub use remote::Remote;
 pub use upload::Uploaded;

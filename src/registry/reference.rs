@@ -67,7 +67,7 @@ impl ReferenceError {
 const SHOWN: usize = 300;
 
 /// `text` without the user and password of a URL, and without a query.
-fn harmless(text: &str) -> String {
+pub(crate) fn harmless(text: &str) -> String {
     let (text, query) = match text.split_once('?') {
         Some((text, _)) => (text, "?…"),
         None => (text, ""),

@@ -230,7 +230,7 @@ impl SlimBases {
             .find(|near| !near.is_empty())
             .unwrap_or_default();
         SlimError::Unknown {
-            reference: reference.to_owned(),
+            reference: crate::registry::harmless(reference),
             near,
             all,
         }

@@ -135,6 +135,10 @@ pub(super) fn are_meant(name: &str) -> anyhow::Result<bool> {
     let Some((_, rest)) = name.split_once(':') else {
         return Ok(false);
     };
+    if rest.contains('@') {
+        // A digest, or what the reader of references refuses: a user and a password.
+        return Ok(false);
+    }
     if rest.contains('/') {
         // No image has a tag with a slash; a port is a number.
         let first = rest.split('/').next().unwrap_or_default();

@@ -92,7 +92,9 @@ fn tell(refreshed: &Refreshed, terminal: &Terminal) {
         };
         terminal.warn(&format!(
             "{} for {} {outcome}: {}",
-            failed.reference, failed.platform, failed.why
+            crate::registry::harmless(&failed.reference),
+            failed.platform,
+            failed.why
         ));
     }
     for (alias, reference) in &refreshed.dropped {
