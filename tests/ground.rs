@@ -424,6 +424,18 @@ fn environment(here: &Place, release: &str) {
 }
 
 #[test]
+fn a_python_that_has_its_version_in_its_name_alone_is_found() {
+    let (system, here) = (Place::with_python(), Place::new());
+    std::fs::remove_file(system.at("/usr/bin/python3")).unwrap();
+    here.text("/project/app.py", "import os\n");
+    let plan = here.build("/project/app.py", system.base()).plan().unwrap();
+    assert_eq!(
+        plan.settings.entrypoint,
+        ["/usr/bin/python3.11", "/app/app.py"]
+    );
+}
+
+#[test]
 fn an_environment_that_was_made_here_gets_the_bases_python() {
     let (system, here) = (Place::with_python(), Place::new());
     environment(&here, "3.11");

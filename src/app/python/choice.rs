@@ -17,6 +17,17 @@ use crate::sysroot::Node;
 /// The name that is looked for when nothing names an interpreter.
 const DEFAULT: &str = "python3";
 
+/// The names of CPython with a version, newest first.
+fn numbered() -> impl Iterator<Item = String> {
+    (OLDEST..=NEWEST)
+        .rev()
+        .map(|minor| format!("python3.{minor}"))
+}
+
+/// The minor versions of CPython 3 that are looked for by name.
+const OLDEST: u32 = 6;
+const NEWEST: u32 = 40;
+
 /// What runs the app.
 #[derive(Debug, Clone)]
 pub(super) struct Choice {
@@ -141,9 +152,11 @@ impl Question<'_> {
         names.extend([DEFAULT, "python"].map(str::to_owned));
         let installed = names
             .iter()
-            .flat_map(|name| self.scene.search.iter().map(move |it| it.join(name)))
+            .cloned()
+            .chain(numbered())
+            .flat_map(|name| self.scene.search.iter().map(move |it| it.join(&name)))
             .filter(|program| self.runs(program))
-            .filter_map(|program| Some(self.files.file(program)?.0));
+            .filter_map(|program| Some(self.files.file(&program)?.0));
         let mut others: Option<Interpreter> = None;
         let mut failure = None;
         for program in own.clone().into_iter().chain(installed) {
@@ -220,7 +233,16 @@ impl Question<'_> {
         if name == "python" {
             names.push(DEFAULT);
         }
-        for name in &names {
+        // An image that holds just what one app needs may have the program, and no link to it.
+        let numbered = match self.scene.ground {
+            Some(_) if names.contains(&DEFAULT) => numbered().collect(),
+            _ => Vec::new(),
+        };
+        for name in names
+            .iter()
+            .copied()
+            .chain(numbered.iter().map(String::as_str))
+        {
             for directory in &directories {
                 let path = directory.join(name);
                 if !self.runs(&path) {
