@@ -355,6 +355,26 @@ fn an_app_that_gets_another_system_is_not_traced() {
 }
 
 #[test]
+fn a_path_of_this_machine_in_a_file_of_the_base_leads_nowhere() {
+    let (system, here) = (Place::system(), Place::new());
+    let built_at = here.at("/build/lib");
+    here.elf("/build/lib/libhelper.so", &Elf::library("libhelper.so"));
+    let library = Elf::library("libbase.so").needs("libhelper.so");
+    let library = library.runpath(built_at.to_str().unwrap());
+    system.elf("/usr/lib64/libbase.so", &library);
+    system.elf("/usr/lib64/libhelper.so", &Elf::library("libhelper.so"));
+    here.program("/project/app", &uses(&["libbase.so", "libc.so.6"]));
+    let base = system.base();
+    let plan = here.build("/project/app", base.clone()).plan().unwrap();
+    assert_whole(&plan, &base);
+    let beside_the_base = plan.rootfs.iter().filter(|(at, entry)| {
+        matches!(entry.kind, EntryKind::File(_)) && base.rootfs().get(at).is_none()
+    });
+    let names: Vec<_> = beside_the_base.map(|(at, _)| at.to_string()).collect();
+    assert_eq!(names, ["/app/app"]);
+}
+
+#[test]
 fn the_cache_of_the_base_stays_until_it_has_to_know_more() {
     let (system, here) = (Place::system(), Place::new());
     system.elf("/usr/lib64/extra/libextra.so", &Elf::library("libextra.so"));

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::{Builder, Error};
 use crate::ImagePath;
 use crate::app::check_exists;
-use crate::elf::{Machine, Object};
+use crate::elf::{Closure, LoadedObject, Machine, Object, Rule};
 use crate::image::Platform;
 use crate::rootfs::{APP_DIRECTORY, AssembleError, Base, Content, EntryKind};
 use crate::sysroot::{
@@ -181,6 +181,33 @@ impl<'b> Ground<'b> {
             (Content::Bytes(_), true) => false,
             (content, false) => (self.whole.content(path)).is_ok_and(|(it, _)| it.is_same(content)),
         }
+    }
+
+    /// What of this machine is in `closure` only because a file of the base looks for it by its
+    /// own `RPATH` or `RUNPATH`: in the image there is nothing at that path, and the base has the
+    /// library elsewhere. A base that was built on this machine has such paths.
+    pub(super) fn strays(&self, closure: &Closure) -> Vec<ImagePath> {
+        let Some(base) = self.base else {
+            return Vec::new();
+        };
+        let is_of_base = |path: &ImagePath| base.rootfs().get(path).is_some();
+        let is_asked_by_base = |rule: &Rule| match rule {
+            Rule::Rpath { of, .. } | Rule::Runpath { of, .. } => {
+                let of = closure.objects.get(*of);
+                of.is_some_and(|of| is_of_base(&of.trace.target))
+            }
+            // Whoever it was first loaded for counts.
+            _ => *rule == Rule::AlreadyLoaded,
+        };
+        let is_stray = |object: &&LoadedObject| {
+            let mut rules = object.requests.iter().map(|request| &request.rule);
+            let is_first = object.requests.first();
+            is_first.is_some_and(|first| first.rule != Rule::AlreadyLoaded)
+                && rules.all(is_asked_by_base)
+                && !is_of_base(&object.trace.target)
+        };
+        let strays = closure.objects.iter().filter(is_stray);
+        strays.map(|stray| stray.trace.target.clone()).collect()
     }
 
     /// Refuses an app for another machine than that of the base's libraries.

@@ -27,6 +27,8 @@ pub(super) struct Input<'a> {
     pub(super) companions: Along,
     /// The libraries that this machine lends to a base that is an image.
     lent: Rootfs,
+    /// Files of this machine that only the base's own files would load.
+    strays: Vec<ImagePath>,
     /// Programs and libraries among all these, for the app's machine.
     pub(super) further_roots: Vec<Root>,
     /// What the user should know.
@@ -95,6 +97,7 @@ impl<'a> Input<'a> {
             includes,
             companions,
             lent,
+            strays: Vec::new(),
             further_roots: Vec::new(),
             notices,
             machine: None,
@@ -141,6 +144,18 @@ impl<'a> Input<'a> {
         }
         self.renew()?;
         Ok(())
+    }
+
+    /// Hides the strays of `closure`; says whether there are new ones.
+    pub(super) fn hide_strays(&mut self, closure: &Closure) -> Result<bool, Error> {
+        let mut found = self.ground.strays(closure);
+        found.retain(|path| !self.strays.contains(path));
+        if found.is_empty() {
+            return Ok(false);
+        }
+        self.strays.append(&mut found);
+        self.renew()?;
+        Ok(true)
     }
 
     /// Where on this machine the file at `path` comes from that was included or comes along.
@@ -192,13 +207,15 @@ impl<'a> Input<'a> {
 
     /// Lays all anew over the system; says whether there are other roots now.
     fn renew(&mut self) -> Result<bool, Error> {
-        let hidden = self.app.hosted().map(|hosted| hosted.hidden.clone());
+        let hosted = self.app.hosted().into_iter();
+        let hidden = hosted.flat_map(|hosted| &hosted.hidden);
+        let hidden: Vec<ImagePath> = hidden.chain(&self.strays).cloned().collect();
         self.system = system(
             self.ground,
             &self.includes,
             &self.companions,
             &self.lent,
-            &hidden.unwrap_or_default(),
+            &hidden,
         )?;
         let roots = self.roots_among_all(&mut Vec::new());
         let grew = roots != self.further_roots;

@@ -363,6 +363,9 @@ impl Builder {
         let mut is_profile_due = true;
         loop {
             let closure = self.closure(input)?;
+            if input.hide_strays(&closure)? {
+                continue;
+            }
             if let Some(lender) = &mut lender
                 && lender.lend(&closure, input, lend::For::App)?
             {
