@@ -33,6 +33,14 @@ pub(super) fn run(arguments: &RebaseArguments, terminal: &Terminal) -> anyhow::R
         .into());
     }
     let manifests = manifests(&opened, arguments.platform.as_ref())?;
+    if let (Some(platform), true) = (&arguments.platform, to == opened.location)
+        && self::manifests(&opened, None)?.len() > 1
+    {
+        return Err(Usage(format!(
+            "{to} is for several platforms, and only {platform} would be left of it: leave --platform out, or name the new image with --to"
+        ))
+        .into());
+    }
     let plans: Vec<Move> = manifests
         .into_iter()
         .map(|(manifest, platform)| Move::plan(manifest, platform, &opened, arguments))
@@ -46,10 +54,12 @@ pub(super) fn run(arguments: &RebaseArguments, terminal: &Terminal) -> anyhow::R
             bases.insert(name.clone(), base);
         }
     }
-    let moved: Vec<Joined<'_>> = plans
+    let moved: Vec<(Joined<'_>, bool)> = plans
         .iter()
         .map(|plan| plan.apply(&opened, &bases, terminal))
         .collect::<anyhow::Result<_>>()?;
+    let is_same = moved.iter().all(|(_, is_same)| *is_same);
+    let moved: Vec<Joined<'_>> = moved.into_iter().map(|(image, _)| image).collect();
     let mut mounts: Vec<Repository> = opened.source.repository().into_iter().cloned().collect();
     mounts.extend(
         bases
@@ -61,9 +71,16 @@ pub(super) fn run(arguments: &RebaseArguments, terminal: &Terminal) -> anyhow::R
         let chosen = Chosen { root };
         transfers::copy_from(source, "rebase", &chosen, &target, &images, terminal)
     };
+    let former = store::root(&*opened.source, opened.tag.as_deref())?;
     let copied = match moved.as_slice() {
-        [one] => copy(one, store::root(one, None)?)?,
+        // As it is, with all that an index says and has beside its images.
+        _ if is_same && arguments.platform.is_none() => copy(&*opened.source, former)?,
+        [one] => {
+            tell_attestations(&opened, &former, terminal)?;
+            copy(one, store::root(one, None)?)?
+        }
         several => {
+            let annotations = tell_attestations(&opened, &former, terminal)?;
             let parts: Vec<Part<'_>> = several
                 .iter()
                 .map(|one| {
@@ -71,7 +88,7 @@ pub(super) fn run(arguments: &RebaseArguments, terminal: &Terminal) -> anyhow::R
                     Ok(Part { source: one, root })
                 })
                 .collect::<anyhow::Result<_>>()?;
-            let gathered = transfer::index(None, &parts, &BTreeMap::new())?;
+            let gathered = transfer::index(None, &parts, &annotations)?;
             copy(&gathered, gathered.root().clone())?
         }
     };
@@ -82,6 +99,32 @@ pub(super) fn run(arguments: &RebaseArguments, terminal: &Terminal) -> anyhow::R
     };
     terminal.result(&format!("{result}\n"))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Says that the attestations in an index stay behind: each is of the very image whose digest it
+/// names. Returns the annotations of that index, which are of the image as a whole.
+fn tell_attestations(
+    opened: &Opened,
+    former: &Descriptor,
+    terminal: &Terminal,
+) -> anyhow::Result<BTreeMap<String, String>> {
+    if !store::is_index(former.media_type()) {
+        return Ok(BTreeMap::new());
+    }
+    let index = store::read_index(&*opened.source, former)?;
+    let listed = index.manifests().iter();
+    let what = match listed.filter(|it| store::attested(it).is_some()).count() {
+        0 => None,
+        1 => Some("the attestation is".to_owned()),
+        count => Some(format!("the {count} attestations are")),
+    };
+    if let Some(what) = what {
+        terminal.warn(&format!(
+            "{what} of the image as it was, and left behind: attest the new one"
+        ));
+    }
+    let annotations = index.annotations().clone().unwrap_or_default();
+    Ok(annotations.into_iter().collect())
 }
 
 /// The images, what is written first.
@@ -156,12 +199,13 @@ impl Move {
         })
     }
 
+    /// The image on its new base, and whether nothing has changed by that.
     fn apply<'a>(
         &self,
         opened: &'a Opened,
         bases: &'a BTreeMap<String, Opened>,
         terminal: &Terminal,
-    ) -> anyhow::Result<Joined<'a>> {
+    ) -> anyhow::Result<(Joined<'a>, bool)> {
         let (Some(old), Some(new)) = (bases.get(&self.old), bases.get(&self.new)) else {
             anyhow::bail!("the bases of {} were not opened", opened.name);
         };
@@ -178,14 +222,23 @@ impl Move {
             }
             Location::Disk(_) => None,
         };
+        let said = parent::based_on(&*opened.source, &self.manifest).ok();
+        let said = said.and_then(|said| said.name);
+        let has_its_name = name.is_none() || name == said;
         let image = parent::rebase(
             (&*opened.source, &self.manifest),
             (&*old.source, &old_manifest),
             (&*new.source, &new_manifest, name),
         )?;
-        let change = match old_manifest.digest() == new_manifest.digest() {
-            true => format!("{} is the newest: nothing changes", new.name),
-            false => format!(
+        let is_same_base = old_manifest.digest() == new_manifest.digest();
+        let change = match (is_same_base, has_its_name) {
+            (true, true) => format!("{} is the newest: nothing changes", new.name),
+            (true, false) => format!(
+                "{}: the same image ({}) under another name",
+                new.name,
+                short(&new_manifest)
+            ),
+            (false, _) => format!(
                 "{}: {} → {}",
                 new.name,
                 short(&old_manifest),
@@ -193,7 +246,8 @@ impl Move {
             ),
         };
         terminal.fact("base", &format!("{change} ({})", self.platform));
-        Ok(Joined::new(&image, vec![&*new.source, &*opened.source]))
+        let joined = Joined::new(&image, vec![&*new.source, &*opened.source]);
+        Ok((joined, is_same_base && has_its_name))
     }
 }
 
