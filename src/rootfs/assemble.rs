@@ -148,17 +148,19 @@ fn place_all<'a>(
     let mut placement = Placement::of(input.app, input.closure);
     if matches!(placement, Placement::Moved { .. }) {
         // A conflict can only come from the new places: the old ones are tried next.
-        if let Ok(tree) = Tree::place(input, placement, interpreters)
-            && tree.leads_where_it_did()
-        {
-            return Ok(tree);
-        }
-        placement = Placement::Kept {
-            why: Some(
+        let why = match Tree::place(input, placement, interpreters) {
+            Ok(tree) if tree.leads_where_it_did() => return Ok(tree),
+            Ok(_) => {
                 "a library beside it is found through a link or a path that leaves its directory"
-                    .to_owned(),
-            ),
+                    .to_owned()
+            }
+            // A base that is an image may have an app of its own there.
+            Err(AssembleError::Conflict { conflict, .. }) => {
+                format!("in its usual place something else is: {conflict}")
+            }
+            Err(_) => "its usual place cannot hold it".to_owned(),
         };
+        placement = Placement::Kept { why: Some(why) };
     }
     let why = match &placement {
         Placement::Kept { why } => why.clone(),

@@ -399,6 +399,24 @@ fn nothing_moves_when_a_further_name_would_be_lost() {
 }
 
 #[test]
+fn an_app_stays_where_it_was_when_the_base_has_another_in_its_place_and_says_so() {
+    let mut system = System::new(&["/b/app"], &[]);
+    root_app(&mut system, "/b/app");
+    let mut rootfs = Rootfs::new();
+    let other = Content::Bytes(b"another".to_vec().into());
+    let path = ImagePath::new("/app/app").unwrap();
+    rootfs
+        .insert(path, Entry::file(other, 0o755, Origin::Base))
+        .unwrap();
+    system.base = Base::of_system("tests", "tests", Base::none().config, rootfs);
+    let assembled = system.assemble("/b/app");
+    assert_eq!(assembled.entrypoint, ImagePath::new("/b/app").unwrap());
+    let notice = &assembled.notices[0];
+    assert!(notice.contains("/app/app comes twice"), "{notice}");
+    assert!(!notice.contains("library"), "{notice}");
+}
+
+#[test]
 fn a_library_found_by_a_fixed_path_keeps_it_with_a_notice() {
     let mut system = System::new(&["/b/app", "/b/lib/libx.so"], &[]);
     root_app(&mut system, "/b/app");
