@@ -8,19 +8,23 @@ use super::Usage;
 use super::args::RmArguments;
 use super::terminal::Terminal;
 use crate::report::human_size as human;
-use crate::store::{self, Location, Reference};
+use crate::store::{self, Location};
 
 /// Removes tags of layouts and archives; of each store all that are named, or none.
 pub(super) fn run(arguments: &RmArguments, terminal: &Terminal) -> anyhow::Result<ExitCode> {
     let mut stores: BTreeMap<PathBuf, Vec<String>> = BTreeMap::new();
     for name in &arguments.images {
-        if let Ok(Location::Registry(reference)) = Location::parse(name) {
-            return Err(Usage(format!(
-                "rm removes tags from layouts and archives, and {reference} is in a registry: a tag there is removed by its owner's means (its web page or API)"
-            ))
-            .into());
-        }
-        let reference = Reference::parse(name).map_err(Usage::of)?;
+        let location = Location::parse(name).map_err(Usage::of)?;
+        let reference = match location {
+            Location::Disk(reference) => reference,
+            // What is not on disk reads as a name in a registry, a mistyped layout too.
+            Location::Registry(_) => {
+                return Err(Usage(format!(
+                    "rm removes tags of layouts and archives on disk, and {name} is not there: a registry's tags are removed by its own tools; a layout is named as app.oci:TAG or ./DIR:TAG"
+                ))
+                .into());
+            }
+        };
         let Some(tag) = reference.tag else {
             return Err(Usage(format!(
                 "rm wants a tag: {name}:TAG (`distrobuild tags {name}` lists them); the whole store is removed with rm -r"

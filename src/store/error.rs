@@ -20,7 +20,7 @@ pub enum StoreError {
         source: io::Error,
     },
     /// There is nothing at the path of an image that should be read.
-    #[error("{} does not exist: give the path of an OCI layout, an OCI archive or a docker archive (`distrobuild pull NAME:TAG` fetches one from a registry)", .0.display())]
+    #[error("{} does not exist: give the path of an OCI layout, an OCI archive or a docker archive (where a name in a registry is meant, write docker:// before it)", .0.display())]
     NotFound(PathBuf),
     /// What is there is no image.
     #[error("{} is no image: it is {found}. An OCI layout (a directory with oci-layout and index.json), an OCI archive (a tar of one) or a docker archive is expected", path.display())]
@@ -139,10 +139,7 @@ pub enum StoreError {
         platforms: Vec<String>,
     },
     /// A tag or name that the form of the store does not take.
-    #[error(
-        "{:?} cannot be the tag of an image: {problem}",
-        crate::registry::harmless(reference)
-    )]
+    #[error("{reference:?} cannot be the tag of an image: {problem}")]
     BadReference {
         /// The tag given.
         reference: String,

@@ -262,3 +262,24 @@ fn a_pull_that_fails_leaves_nothing() {
     }
     assert!(!home.path().join("back.tar").exists());
 }
+
+#[test]
+fn rm_says_that_it_is_not_for_registries() {
+    let home = Home::new();
+    for name in ["127.0.0.1:5000/me/app:v1", "docker://app:v1"] {
+        let refused = home.run(&["rm", name]);
+        assert_eq!(refused.status.code(), Some(2), "{name}");
+        let said = stderr(&refused);
+        assert!(said.contains("layouts and archives on disk"), "{said}");
+        assert!(said.contains(name), "{said}");
+    }
+}
+
+#[test]
+fn an_image_that_is_not_there_is_no_matter_for_another_tool() {
+    let failed = Home::new().run(&["push", "gone.oci", "127.0.0.1:5000/app:v1"]);
+    let said = stderr(&failed);
+    assert!(said.contains("gone.oci does not exist"), "{said}");
+    assert!(said.contains("docker://"), "{said}");
+    assert!(!said.contains("skopeo"), "{said}");
+}
