@@ -6,14 +6,20 @@ use super::args::CopyArguments;
 use super::images::{Images, Opened};
 use super::terminal::Terminal;
 use super::{Usage, transfers};
-use crate::store::Location;
+use crate::image::Platform;
+use crate::store::{self, Destination, Location};
 
 /// Copies an image from anywhere to anywhere, and prints what it is called there.
 pub(super) fn run(arguments: &CopyArguments, terminal: &Terminal) -> anyhow::Result<ExitCode> {
     let to = Location::parse(&arguments.to).map_err(Usage::of)?;
     let images = Images::new(&arguments.registry, &[&arguments.to, &arguments.from])?;
     let opened = images.open(&arguments.from)?;
-    let chosen = transfers::chosen(&opened, arguments.platform.as_ref())?;
+    // Such an archive holds one image.
+    let host = is_for_one(&to).then(Platform::host);
+    let root = store::root(&*opened.source, opened.tag.as_deref());
+    let host = host.filter(|_| root.is_ok_and(|root| store::is_index(root.media_type())));
+    let platform = arguments.platform.as_ref().or(host.as_ref());
+    let chosen = transfers::chosen(&opened, platform)?;
     let tag = tag_of(&opened);
     let (target, name) = transfers::target(&to, &tag, &images, &opened, &chosen);
     let copied = transfers::copy("copy", &opened, &chosen, &target, &images, terminal)?;
@@ -24,6 +30,19 @@ pub(super) fn run(arguments: &CopyArguments, terminal: &Terminal) -> anyhow::Res
     };
     terminal.result(&format!("{result}\n"))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether the place holds one image, and no index.
+fn is_for_one(to: &Location) -> bool {
+    match to {
+        Location::Disk(reference) => {
+            matches!(
+                transfers::destination(reference),
+                Destination::DockerArchive(_)
+            )
+        }
+        Location::Registry(_) => false,
+    }
 }
 
 /// The tag that a copy keeps where none is given for it.

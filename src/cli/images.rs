@@ -77,7 +77,22 @@ impl Images {
     /// Opens the image that `name` names.
     pub(super) fn open(&self, name: &str) -> anyhow::Result<Opened> {
         let location = Location::parse(name).map_err(Usage::of)?;
-        self.open_at(location)
+        let is_guess = match &location {
+            Location::Registry(reference) => {
+                reference.repository.host.as_str() == "docker.io" && !name.starts_with("docker")
+            }
+            Location::Disk(_) => false,
+        };
+        let full = match &location {
+            Location::Registry(reference) => reference.to_string(),
+            Location::Disk(_) => String::new(),
+        };
+        let opened = self.open_at(location);
+        match is_guess {
+            true => opened
+                .with_context(|| format!("there is no file {name} here, so {full} was asked for")),
+            false => opened,
+        }
     }
 
     /// Opens the image at `location`.

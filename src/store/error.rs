@@ -139,7 +139,10 @@ pub enum StoreError {
         platforms: Vec<String>,
     },
     /// A tag or name that the form of the store does not take.
-    #[error("{reference:?} cannot be the tag of an image: {problem}")]
+    #[error(
+        "{:?} cannot be the tag of an image: {problem}",
+        crate::registry::harmless(reference)
+    )]
     BadReference {
         /// The tag given.
         reference: String,

@@ -50,6 +50,7 @@ impl Walk {
 
 /// What the documents of an image link to. Docker's have the same members.
 #[derive(Deserialize)]
+#[serde(expecting = "a manifest or an index, which is a JSON object")]
 struct Links {
     manifests: Option<Vec<Descriptor>>,
     config: Option<Descriptor>,
