@@ -38,6 +38,7 @@ mod private;
 pub mod registry;
 pub mod report;
 pub mod rootfs;
+mod scratch;
 pub mod smoke;
 pub mod store;
 pub mod sysroot;

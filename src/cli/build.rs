@@ -19,6 +19,7 @@ use crate::image::Platform;
 use crate::layer::Cache;
 use crate::plugins::{Choice, Rules};
 use crate::rootfs::Base;
+use crate::scratch::Scratch;
 use crate::smoke::Smoke;
 use crate::store::{self, Destination, Location};
 use crate::trace::{Profile, Traced, Tracing};
@@ -188,7 +189,7 @@ fn refuse_to_push_an_archive(arguments: &Build, destination: &Destination) -> Re
 }
 
 /// A layout that goes away, for an image that is only pushed or that is made of several.
-struct Staging(tempfile::TempDir);
+struct Staging(Scratch);
 
 impl Staging {
     /// One, unless the image is written where the user wants it.
@@ -200,7 +201,7 @@ impl Staging {
     }
 
     fn new() -> anyhow::Result<Self> {
-        let made = tempfile::Builder::new().prefix("distrobuild-").tempdir();
+        let made = Scratch::new("distrobuild-");
         Ok(Self(made.with_context(|| {
             format!(
                 "no directory can be made in {}: set TMPDIR to one that can be written",

@@ -9,12 +9,10 @@
 //! | `engine.rs` | which engines are here |
 //! | `docker.rs` | the Engine API over a unix socket: `_ping`, `images/load` |
 //! | `tool.rs` | `podman load`, `nerdctl load`, `ctr images import` |
-//! | `scratch.rs` | the temporary directory |
 
 mod docker;
 mod engine;
 mod error;
-mod scratch;
 mod tool;
 
 use std::num::NonZeroUsize;
@@ -25,9 +23,9 @@ use oci_spec::image::Descriptor;
 pub use engine::{Choice, Engine, Environment};
 pub use error::LoadError;
 
+use crate::scratch::Scratch;
 use crate::store::{Destination, Source, StoreError};
 use crate::transfer::{self, Chosen, Progress, Target, TransferError};
-use scratch::Scratch;
 
 /// Loads the image with the manifest `image` of `source` into `engine` under `name`, a whole name
 /// such as `app:latest`, reading `parallel` blobs at once. Gives the name as the engine tells it,
@@ -43,7 +41,10 @@ pub fn load(
     parallel: NonZeroUsize,
     progress: &dyn Progress,
 ) -> Result<String, LoadError> {
-    let scratch = Scratch::new()?;
+    let scratch = Scratch::new("distrobuild-load-").map_err(|source| LoadError::Temporary {
+        directory: std::env::temp_dir(),
+        source,
+    })?;
     let archive = scratch.path().join("image.tar");
     let chosen = Chosen {
         root: image.clone(),

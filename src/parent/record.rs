@@ -62,6 +62,18 @@ pub(super) enum What {
     LeftOut,
 }
 
+impl Item {
+    /// The bytes of its name, and of that to which it links.
+    pub(super) fn name_bytes(&self) -> u64 {
+        let target = match &self.what {
+            What::Symlink(target) => target.as_os_str().len(),
+            What::HardLink(target) => target.as_bytes().len(),
+            _ => 0,
+        };
+        (self.path.as_bytes().len() + target) as u64
+    }
+}
+
 impl Record {
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         let mut out = Out(MAGIC.to_vec());

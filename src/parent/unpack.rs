@@ -20,16 +20,15 @@ use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
-
-use tempfile::TempDir;
 
 use super::record::{Item, Record, What};
 use super::{ParentError, ParentLayer};
 use crate::layer::Digest;
 use crate::rootfs::{Bytes, Content};
+use crate::scratch::Scratch;
 use crate::store::Source;
 use crate::sysroot::{FileFacts, facts_of, identity_of};
 
@@ -45,6 +44,10 @@ const RECORD_LIMIT: u64 = 1 << 30;
 const SMALL_LIMIT: u64 = 512 << 20;
 /// Entries of all layers of an image.
 const ENTRY_LIMIT: u64 = 4 << 20;
+/// Bytes of the names of all layers of an image, which are held in memory, too.
+const NAME_LIMIT: u64 = 512 << 20;
+/// Bytes that all layers of an image may be unpacked to, as they are kept.
+const SIZE_LIMIT: u64 = 128 << 30;
 /// How often a layer is looked up and made, while others replace or remove it.
 const MAX_ATTEMPTS: usize = 5;
 /// The time of last use is written down when it is older than this.
@@ -67,18 +70,66 @@ pub(super) struct Unpacked {
     pub(super) hold: Hold,
 }
 
+/// What the layers of an image take together: counted as they come, so that an image of hundreds
+/// of layers, each as large as one may be, is refused before all of it is there.
+#[derive(Debug, Default)]
+struct Totals {
+    small: AtomicU64,
+    entries: AtomicU64,
+    names: AtomicU64,
+    size: AtomicU64,
+}
+
+impl Totals {
+    /// Counts a layer, and gives it back if there is room for it.
+    fn add(&self, layer: Unpacked, image: &str) -> Result<Unpacked, ParentError> {
+        let names = layer.items.iter().map(|(item, _)| item.name_bytes()).sum();
+        for (total, more, limit, what) in [
+            (
+                &self.small,
+                layer.small,
+                SMALL_LIMIT,
+                "bytes in small files",
+            ),
+            (
+                &self.entries,
+                layer.items.len() as u64,
+                ENTRY_LIMIT,
+                "entries",
+            ),
+            (&self.names, names, NAME_LIMIT, "bytes in names"),
+            (
+                &self.size,
+                layer.tar_size,
+                SIZE_LIMIT,
+                "bytes when it is unpacked",
+            ),
+        ] {
+            let before = total.fetch_add(more, Ordering::Relaxed);
+            if before.saturating_add(more) > limit {
+                return Err(ParentError::Limit {
+                    image: image.to_owned(),
+                    limit,
+                    what,
+                });
+            }
+        }
+        Ok(layer)
+    }
+}
+
 /// What keeps the files of a layer in their place.
 #[derive(Debug)]
 pub(super) struct Hold {
     _lock: File,
-    _temporary: Option<Arc<TempDir>>,
+    _temporary: Option<Arc<Scratch>>,
 }
 
 /// A directory of unpacked layers, which several builds may use at once.
 #[derive(Debug)]
 pub(super) struct Kept {
     directory: PathBuf,
-    temporary: Option<Arc<TempDir>>,
+    temporary: Option<Arc<Scratch>>,
     degraded: Option<String>,
 }
 
@@ -106,9 +157,7 @@ impl Kept {
                 }
             }
         }
-        let made = tempfile::Builder::new()
-            .prefix("distrobuild-base-")
-            .tempdir();
+        let made = Scratch::new("distrobuild-base-");
         let temporary = made.map_err(|source| ParentError::Write {
             path: std::env::temp_dir(),
             source,
@@ -136,12 +185,15 @@ impl Kept {
         let threads = threads.min(layers.len()).min(MOST_AT_ONCE);
         let next = AtomicUsize::new(0);
         let failed = AtomicBool::new(false);
+        let totals = Totals::default();
         let results = Mutex::new(Vec::with_capacity(layers.len()));
         let work = || {
             while !failed.load(Ordering::Relaxed) {
                 let at = next.fetch_add(1, Ordering::Relaxed);
                 let Some(layer) = layers.get(at) else { break };
-                let result = self.get(source, layer, shown);
+                let result = self
+                    .get(source, layer, shown)
+                    .and_then(|unpacked| totals.add(unpacked, shown));
                 failed.fetch_or(result.is_err(), Ordering::Relaxed);
                 let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
                 results.push((at, result));
@@ -156,22 +208,7 @@ impl Kept {
         });
         let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
         results.sort_unstable_by_key(|(at, _)| *at);
-        let unpacked: Vec<Unpacked> = results
-            .into_iter()
-            .map(|(_, result)| result)
-            .collect::<Result<_, _>>()?;
-        let over = |limit, what| ParentError::Limit {
-            image: shown.to_owned(),
-            limit,
-            what,
-        };
-        if unpacked.iter().map(|layer| layer.small).sum::<u64>() > SMALL_LIMIT {
-            return Err(over(SMALL_LIMIT, "bytes in small files"));
-        }
-        if unpacked.iter().map(|it| it.items.len() as u64).sum::<u64>() > ENTRY_LIMIT {
-            return Err(over(ENTRY_LIMIT, "entries"));
-        }
-        Ok(unpacked)
+        results.into_iter().map(|(_, result)| result).collect()
     }
 
     fn get(
@@ -329,6 +366,41 @@ fn sweep(directory: &Path) {
                 true => fs::remove_dir_all(&path),
                 false => fs::remove_file(&path),
             };
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn layer(small: u64, tar_size: u64) -> Unpacked {
+        Unpacked {
+            tar_size,
+            items: Vec::new(),
+            small,
+            hold: Hold {
+                _lock: tempfile::tempfile().unwrap(),
+                _temporary: None,
+            },
+        }
+    }
+
+    #[test]
+    fn layers_that_are_too_much_together_are_refused_with_the_first_that_is() {
+        for (small, size, what) in [
+            (200 << 20, 0, "small files"),
+            (0, 50 << 30, "unpacked"),
+            (0, u64::MAX / 2, "unpacked"),
+        ] {
+            let totals = Totals::default();
+            let layers = std::iter::repeat_with(|| totals.add(layer(small, size), "the-base"));
+            let error = layers.take(3).find_map(Result::err).unwrap().to_string();
+            assert!(
+                error.contains(what) && error.contains("the-base"),
+                "{error}"
+            );
         }
     }
 }

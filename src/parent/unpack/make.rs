@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use super::{Kept, LOCK, NEW, OLD, RECORD, SMALL};
+use super::{Kept, LOCK, NAME_LIMIT, NEW, OLD, RECORD, SMALL};
 use crate::ImagePath;
 use crate::layer::read::read_layer_within;
 use crate::layer::{Digest, LayerEntry, LayerEntryKind, LayerSummary, ReadError, ReadLimits};
@@ -28,8 +28,6 @@ const LIMITS: ReadLimits = ReadLimits {
     tar_size: 64 << 30,
     entries: super::ENTRY_LIMIT,
 };
-/// Bytes of names in one layer.
-const MAX_NAMES: u64 = 512 << 20;
 const BLOCK: usize = 64 << 10;
 
 impl Kept {
@@ -206,7 +204,7 @@ impl Files {
             return refuse("its name or what it links to is longer than any path can be");
         }
         self.names += (path + target) as u64;
-        if self.names > MAX_NAMES {
+        if self.names > NAME_LIMIT {
             return refuse("the names of the layer's entries are too long, all together");
         }
         let (Ok(uid), Ok(gid)) = (u32::try_from(entry.uid), u32::try_from(entry.gid)) else {
