@@ -1,7 +1,9 @@
 //! What builds made on the way and keep for the next one: smaller Java runtimes, compiled Python.
 //! It lies beside the cache of layers, and `distrobuild cache` tells of both.
 
+use std::fs::{DirBuilder, File, TryLockError};
 use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -23,6 +25,28 @@ pub(super) fn parents() -> Option<PathBuf> {
     Some(Cache::default_directory()?.join("parents"))
 }
 
+/// The file in it that builds hold which use what is there.
+const IN_USE: &str = "lock";
+
+/// Makes the directory for these images, for this user alone, and keeps what is in it from being
+/// removed as long as the file is held. `None` where it cannot be made, or others may have written
+/// to it: then nothing in it is believed.
+pub(super) fn hold_parents(directory: &Path) -> Option<File> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true).mode(0o700).create(directory).ok()?;
+    crate::private::check(directory).ok()?;
+    let lock = in_use(directory).ok()?;
+    // A file system without locks has one build at a time, as far as we can see to it.
+    let _ = lock.lock_shared();
+    Some(lock)
+}
+
+fn in_use(directory: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.create(true).truncate(false).write(true).mode(0o600);
+    options.open(directory.join(IN_USE))
+}
+
 /// The size in bytes of these.
 pub(super) fn parents_size() -> io::Result<u64> {
     match parents() {
@@ -32,15 +56,27 @@ pub(super) fn parents_size() -> io::Result<u64> {
 }
 
 /// Removes all of them when they are larger than `keep` bytes together; returns the bytes freed.
+/// While a build uses one they stay.
 pub(super) fn prune_parents(keep: u64) -> io::Result<u64> {
     let size = parents_size()?;
     match parents() {
-        Some(directory) if size > keep => {
-            remove(&directory)?;
-            Ok(size)
-        }
+        Some(directory) if size > keep && remove_parents(&directory)? => Ok(size),
         _ => Ok(0),
     }
+}
+
+fn remove_parents(directory: &Path) -> io::Result<bool> {
+    let lock = in_use(directory)?;
+    if matches!(lock.try_lock(), Err(TryLockError::WouldBlock)) {
+        return Ok(false);
+    }
+    for path in entries(directory)? {
+        // The lock stays: who waits for it would hold one that nobody else finds.
+        if path.file_name().is_some_and(|name| name != IN_USE) {
+            remove(&path)?;
+        }
+    }
+    Ok(true)
 }
 
 /// The size in bytes of all packages that are kept.
@@ -144,5 +180,37 @@ fn remove(path: &Path) -> io::Result<()> {
         // Another process was faster.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn images_that_a_build_uses_are_not_removed() {
+        let place = tempfile::tempdir().unwrap();
+        let directory = place.path().join("parents");
+        let held = [hold_parents(&directory), hold_parents(&directory)].map(Option::unwrap);
+        std::fs::create_dir(directory.join("images")).unwrap();
+        for lock in held {
+            assert!(!remove_parents(&directory).unwrap());
+            assert!(directory.join("images").exists());
+            drop(lock);
+        }
+        assert!(remove_parents(&directory).unwrap());
+        assert_eq!(entries(&directory).unwrap(), [directory.join(IN_USE)]);
+        assert!(hold_parents(&directory).is_some());
+    }
+
+    #[test]
+    fn a_directory_that_others_may_write_to_is_not_believed() {
+        let place = tempfile::tempdir().unwrap();
+        let open = std::fs::Permissions::from_mode(0o777);
+        std::fs::set_permissions(place.path(), open).unwrap();
+        assert!(hold_parents(place.path()).is_none());
     }
 }

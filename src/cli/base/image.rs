@@ -1,5 +1,6 @@
 //! `--base` with an image: from a registry, a layout or an archive.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ use crate::elf::Object;
 use crate::image::Platform;
 use crate::parent::{Parent, Unpacking};
 use crate::rootfs::Base;
+use crate::scratch::Scratch;
 use crate::store::{self, Destination, Layout, Location, Source};
 use crate::sysroot::{Directory, Sysroot};
 use crate::transfer::{self, Chosen, Target};
@@ -23,7 +25,9 @@ pub(in crate::cli) struct Image {
     base: Base,
     name: String,
     digest: String,
-    _fetched: Option<tempfile::TempDir>,
+    _fetched: Option<Scratch>,
+    /// Keeps what is kept from being removed meanwhile.
+    _kept: Option<File>,
 }
 
 /// Whether `name` names an image: one on disk, or in a registry.
@@ -65,7 +69,9 @@ impl Image {
         };
         let platform = platform.cloned().or_else(|| of_app(app));
         let kept = keep.then(made::parents).flatten();
-        let known = given_digest.and_then(|digest| known(kept.as_deref()?, digest.as_ref()));
+        let lock = kept.as_deref().and_then(made::hold_parents);
+        let believed = kept.as_deref().filter(|_| lock.is_some());
+        let known = given_digest.and_then(|digest| known(believed?, digest.as_ref()));
         let annotated = match &location {
             Location::Registry(reference) => {
                 let mut named = reference.clone();
@@ -85,8 +91,7 @@ impl Image {
                 match &location {
                     Location::Disk(_) => (Arc::from(opened.source), manifest, None),
                     Location::Registry(_) => {
-                        let (layout, held) =
-                            fetch(&opened, &manifest, kept.as_deref(), images, terminal)?;
+                        let (layout, held) = fetch(&opened, &manifest, believed, images, terminal)?;
                         (Arc::new(layout), manifest, held)
                     }
                 }
@@ -109,6 +114,7 @@ impl Image {
             name: location.to_string(),
             digest: manifest.digest().to_string(),
             _fetched: fetched,
+            _kept: lock,
         })
     }
 
@@ -128,11 +134,11 @@ impl Image {
     }
 }
 
-/// An image that was fetched before, by its own digest.
+/// An image that was fetched before, by its own digest: of what has its tag, only that is it.
 fn known(kept: &Path, digest: &str) -> Option<(Layout, Descriptor)> {
     let layout = Layout::open(layout_in(kept)).ok()?;
     let manifest = store::root(&layout, Some(&tag(digest))).ok()?;
-    Some((layout, manifest))
+    (manifest.digest().as_ref() == digest).then_some((layout, manifest))
 }
 
 fn layout_in(kept: &Path) -> PathBuf {
@@ -151,22 +157,19 @@ fn fetch(
     kept: Option<&Path>,
     images: &Images,
     terminal: &Terminal,
-) -> anyhow::Result<(Layout, Option<tempfile::TempDir>)> {
+) -> anyhow::Result<(Layout, Option<Scratch>)> {
     let digest = manifest.digest().to_string();
     let (path, held) = match kept {
-        Some(kept) if made_private(kept) => {
+        Some(kept) => {
             if let Some((layout, _)) = known(kept, &digest) {
                 return Ok((layout, None));
             }
             (layout_in(kept), None)
         }
-        _ => {
-            let held = tempfile::Builder::new()
-                .prefix("distrobuild-")
-                .tempdir()
-                .context(
-                    "no directory can be made for the base: set TMPDIR to one that can be written",
-                )?;
+        None => {
+            let held = Scratch::new("distrobuild-").context(
+                "no directory can be made for the base: set TMPDIR to one that can be written",
+            )?;
             (held.path().join("images"), Some(held))
         }
     };
@@ -183,16 +186,6 @@ fn fetch(
         transfer::copy(&*opened.source, &chosen, &target, parallel, &moving)
     })?;
     Ok((Layout::open(path)?, held))
-}
-
-/// Makes the directory, for this user alone; whether it may be believed.
-fn made_private(directory: &Path) -> bool {
-    use std::os::unix::fs::DirBuilderExt;
-    let made = std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(directory);
-    made.is_ok() && crate::private::check(directory).is_ok()
 }
 
 /// The platform that the app is for, where it is an ELF file of this machine.
