@@ -7,9 +7,8 @@ use reqwest::header::{AsHeaderName, HeaderMap, HeaderName, LOCATION, RANGE};
 use reqwest::{Method, StatusCode, Url};
 
 use super::exchange::{Answer, Body, Place, Question};
-use super::refusal::{
-    LONGEST_SAID, bad_answer, bounded_text, interrupted, too_large, wrong_digest,
-};
+use super::refusal::{bad_answer, interrupted, too_large, wrong_digest};
+use super::said::harmless;
 use super::{Client, RegistryError, Repository};
 use crate::download::{Redirection, follow, pause};
 use crate::store::Check;
@@ -17,6 +16,11 @@ use crate::store::Check;
 /// The digest that the registry has for what it gives or took (distribution-spec, "Pulling
 /// manifests").
 pub(super) const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
+
+/// So many bytes of a blob are worth the failures before them, which then do not count any more.
+/// Were one enough, a registry that gives or takes a few bytes a connection would be asked for
+/// ever.
+pub(super) const WORTH: u64 = 64 << 10;
 
 /// The most bytes that are read of a refusal.
 const REFUSAL_LIMIT: u64 = 64 << 10;
@@ -164,7 +168,7 @@ pub(super) fn named_digest(
         Err(_) => {
             let problem = format!(
                 "the registry names {:?} as its digest, which is none",
-                bounded_text(text, LONGEST_SAID)
+                harmless(text)
             );
             Err(bad_answer(what, problem))
         }

@@ -8,7 +8,7 @@ use oci_spec::image::Descriptor;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderMap, HeaderValue, RANGE};
 use reqwest::{Method, StatusCode};
 
-use super::answer::{digest_of, header};
+use super::answer::{WORTH, digest_of, header};
 use super::exchange::{Answer, Place, Question};
 use super::refusal::{interrupted, unknown_algorithm, wrong_size};
 use super::{Client, RegistryError, Repository};
@@ -89,6 +89,7 @@ impl Client {
             skip: 0,
             body: None,
             failures: 0,
+            gained: 0,
             takes_ranges: true,
         };
         resumed.open()?;
@@ -145,8 +146,10 @@ struct Resumed<'a> {
     /// Bytes that come again before new ones do.
     skip: u64,
     body: Option<Box<dyn Read + Send>>,
-    /// Connections in a row that broke before a new byte came.
+    /// Connections that broke since enough new bytes came to have been worth them.
     failures: u32,
+    /// Bytes that came since.
+    gained: u64,
     takes_ranges: bool,
 }
 
@@ -242,7 +245,10 @@ impl Read for Resumed<'_> {
             let why = match self.receive(buffer) {
                 Ok(count) if count > 0 => {
                     self.position = self.position.saturating_add(count as u64);
-                    self.failures = 0;
+                    self.gained = self.gained.saturating_add(count as u64);
+                    if self.gained >= WORTH {
+                        (self.failures, self.gained) = (0, 0);
+                    }
                     return Ok(count);
                 }
                 // All is there; how the connection ended does not matter.

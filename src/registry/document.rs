@@ -3,7 +3,7 @@
 use oci_spec::image::MediaType;
 use serde_json::{Map, Value};
 
-use super::refusal::bounded_text;
+use super::said::bounded;
 
 /// The most characters that are shown of a media type.
 const LONGEST_NAME: usize = 100;
@@ -53,7 +53,7 @@ pub(super) fn media_type(content_type: Option<&str>, bytes: &[u8]) -> Result<Med
     {
         return Err(format!(
             "the registry calls it {called}, and it calls itself {:?}: it is not clear what it is, and it is not used",
-            bounded_text(itself, LONGEST_NAME)
+            bounded(itself, LONGEST_NAME)
         ));
     }
     let name = match (itself, called.filter(known)) {
@@ -69,7 +69,7 @@ pub(super) fn media_type(content_type: Option<&str>, bytes: &[u8]) -> Result<Med
         )),
         None => Err(format!(
             "it is of the type {:?}, which is not known: manifests and indexes of OCI and docker (schema 2) are",
-            bounded_text(name, LONGEST_NAME)
+            bounded(name, LONGEST_NAME)
         )),
     }
 }

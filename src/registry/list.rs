@@ -8,7 +8,8 @@ use serde::Deserialize;
 use super::exchange::{Place, Question};
 use super::link::next_page;
 use super::manifest::is_tag;
-use super::refusal::{bad_answer, bounded_text};
+use super::refusal::bad_answer;
+use super::said::{bounded, harmless};
 use super::{Client, RegistryError, Repository};
 
 /// The most pages, and the most tags of all of them.
@@ -46,12 +47,14 @@ impl Client {
                 return Err(answer.refusal(&what));
             }
             let page: Page = serde_json::from_slice(&answer.bytes).map_err(|error| {
-                let problem = format!("what the registry gave is no list of tags: {error}");
+                // It quotes what it did not expect, all of it.
+                let why = harmless(&error.to_string());
+                let problem = format!("what the registry gave is no list of tags: {why}");
                 bad_answer(&what, problem)
             })?;
             for tag in page.tags.unwrap_or_default() {
                 if !is_tag(&tag) {
-                    let shown = bounded_text(&tag, 100);
+                    let shown = bounded(&tag, 100);
                     return Err(bad_answer(
                         &what,
                         format!("{shown:?} in the list is no tag"),

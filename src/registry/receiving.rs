@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::Instant;
 
 use super::fault::Fault;
 use super::http::Engine;
@@ -15,6 +16,10 @@ use super::sending::Feed;
 
 /// How many pieces are taken from the connection before they are wanted.
 const AHEAD: usize = 4;
+
+/// How many bytes a second have to come, of all the time that is waited for them: a server that
+/// sends one now and then would keep us for ever, and never stand still.
+const LEAST_RATE: u64 = 64;
 
 /// The content of an answer. Its errors tell a stall ([`io::ErrorKind::TimedOut`]) from a break
 /// ([`io::ErrorKind::ConnectionAborted`]).
@@ -69,9 +74,24 @@ async fn pump(
     tell: Sender<Result<Bytes, Fault>>,
     stall: Duration,
 ) {
+    let (mut waited, mut came) = (Duration::ZERO, 0_u64);
     while allowed.recv().await.is_some() {
+        let begun = Instant::now();
         let piece = match tokio::time::timeout(stall, response.chunk()).await {
-            Ok(Ok(Some(piece))) => Ok(piece),
+            Ok(Ok(Some(piece))) => {
+                // Time in which nobody wanted any is not the server's.
+                waited += begun.elapsed();
+                came = came.saturating_add(piece.len() as u64);
+                let is_trickle =
+                    waited >= stall && came < LEAST_RATE.saturating_mul(waited.as_secs());
+                if waited >= stall {
+                    (waited, came) = (Duration::ZERO, 0);
+                }
+                match is_trickle {
+                    true => Err(Fault::Stalled(stall)),
+                    false => Ok(piece),
+                }
+            }
             // The other end is told by the end of the channel.
             Ok(Ok(None)) => {
                 let _ = tell.send(Ok(Bytes::new()));

@@ -17,6 +17,7 @@ use super::exchange::{Place, Question};
 use super::link::next_page;
 use super::manifest::{Asked, Manifest, name};
 use super::refusal::{bad_answer, too_large, unknown_algorithm};
+use super::said::harmless;
 use super::{Client, RegistryError, Repository};
 use crate::image::{canonical, parse};
 use crate::store::{DOCUMENT_LIMIT, is_index};
@@ -278,8 +279,10 @@ fn entries(
     is_filtered: bool,
     what: &str,
 ) -> Result<Vec<Descriptor>, RegistryError> {
-    let index: ImageIndex =
-        parse(bytes).map_err(|error| bad_answer(what, format!("the list is damaged: {error}")))?;
+    let index: ImageIndex = parse(bytes).map_err(|error| {
+        let why = harmless(&error.to_string());
+        bad_answer(what, format!("the list is damaged: {why}"))
+    })?;
     let mut entries = index.manifests().clone();
     if let Some(wanted) = artifact_type {
         entries.retain(|entry| match entry.artifact_type() {

@@ -73,20 +73,28 @@ pub(super) fn is_page(bytes: &[u8]) -> bool {
     bytes.trim_ascii_start().starts_with(b"<")
 }
 
-/// Without control characters and those that turn the direction of text, and not too long.
+/// Text from outside in one line, without what a terminal would act on, and not too long.
 pub(super) fn harmless(text: &str) -> String {
+    bounded(text, MOST_SHOWN)
+}
+
+/// The same, of at most so many characters.
+pub(super) fn bounded(text: &str, limit: usize) -> String {
     let mut shown: String = text
         .chars()
-        .take(MOST_SHOWN)
+        .take(limit)
         .map(|character| match character {
-            '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' => {
-                '\u{fffd}'
-            }
+            // Invisible, or turning the direction of what follows.
+            '\u{61c}'
+            | '\u{feff}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' => '\u{fffd}',
             control if control.is_control() => ' ',
             other => other,
         })
         .collect();
-    if text.chars().nth(MOST_SHOWN).is_some() {
+    if text.chars().nth(limit).is_some() {
         shown.push('…');
     }
     shown
@@ -94,6 +102,8 @@ pub(super) fn harmless(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -120,6 +130,7 @@ mod tests {
                 "invalid_grant: expired",
             ),
             (r#"{"errors":"no"}"#, ""),
+            (r#"{"errors":[{"code":7,"message":[]}]}"#, ""),
             ("[1,2]", ""),
             ("", ""),
             ("no such host\nat line 2", "no such host"),
@@ -140,5 +151,12 @@ mod tests {
     fn what_is_said_is_short() {
         let endless = std::io::repeat(b'x');
         assert_eq!(said(endless).chars().count(), MOST_SHOWN + 1);
+    }
+
+    proptest! {
+        #[test]
+        fn any_refusal_is_understood_or_left(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
+            prop_assert!(said(bytes.as_slice()).chars().count() <= MOST_SHOWN + 1);
+        }
     }
 }

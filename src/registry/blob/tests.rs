@@ -53,11 +53,23 @@ fn a_broken_connection_is_gone_on_with_where_it_broke() {
 
 #[test]
 fn more_breaks_than_attempts_do_not_matter_while_bytes_come() {
-    let body = content(20_000);
+    let body = content(600_000);
     let reply = body.clone();
-    let server = Server::start(move |exchange| Reply::ranged(&exchange.head, &reply).cut(1000));
+    let server = Server::start(move |exchange| Reply::ranged(&exchange.head, &reply).cut(30_000));
     assert_eq!(fetch(&server, &layer(&body)).unwrap(), body);
     assert_eq!(server.seen().len(), 20);
+}
+
+#[test]
+fn a_registry_that_gives_a_few_bytes_a_connection_is_not_asked_for_ever() {
+    let body = content(600_000);
+    let reply = body.clone();
+    let server = Server::start(move |exchange| Reply::ranged(&exchange.head, &reply).cut(10));
+    let error = fetch(&server, &layer(&body)).unwrap_err();
+    assert!(error.contains("the connection broke"), "{error}");
+    assert_eq!(error.matches("try again").count(), 1, "{error}");
+    let attempts = options().attempts.get() as usize;
+    assert_eq!(server.seen().len(), attempts);
 }
 
 #[test]

@@ -55,6 +55,17 @@ fn a_standstill_is_told_from_a_break() {
 }
 
 #[test]
+fn a_byte_now_and_then_is_a_standstill_too() {
+    let (bytes, error) = failed(Reply::body(&[7; 100_000]).trickle(), impatient());
+    assert!(bytes.len() < 100, "{}", bytes.len());
+    assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    assert!(
+        matches!(cause(&error), RegistryError::Stalled { .. }),
+        "{error}"
+    );
+}
+
+#[test]
 fn who_reads_slowly_is_not_a_standstill() {
     let server = Server::start(|_| Reply::body(&[7; 8 << 20]));
     let client = client(impatient());

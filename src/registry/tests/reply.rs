@@ -23,6 +23,7 @@ pub(super) enum End {
     Cut,
     Stall,
     Endless,
+    Trickle,
 }
 
 /// What a request is answered with.
@@ -89,6 +90,14 @@ impl Reply {
         self.body.truncate(after);
         self.end = End::Stall;
         self
+    }
+
+    /// Sends a byte now and then.
+    pub(super) fn trickle(self) -> Self {
+        Self {
+            end: End::Trickle,
+            ..self
+        }
     }
 
     /// Announces much, and sends the body again and again.

@@ -260,6 +260,16 @@ fn serve(state: &Shared, stream: Box<dyn Stream>) -> io::Result<()> {
         if seen.method == "HEAD" {
             continue;
         }
+        if reply.end == End::Trickle {
+            for byte in &reply.body {
+                if state.stop.load(Ordering::SeqCst) {
+                    return Ok(());
+                }
+                send(state, &mut stream, &[*byte])?;
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            continue;
+        }
         send(state, &mut stream, &reply.body)?;
         state
             .sent
@@ -276,7 +286,7 @@ fn serve(state: &Shared, stream: Box<dyn Stream>) -> io::Result<()> {
                 }
                 return Ok(());
             }
-            End::Whole => {}
+            End::Whole | End::Trickle => {}
         }
         if matches!(reply.take, Take::Early(_)) && have < length {
             return idle(state);

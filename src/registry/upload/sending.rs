@@ -7,7 +7,7 @@ use oci_spec::image::Descriptor;
 use reqwest::header::{CONTENT_RANGE, CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, Url};
 
-use super::super::answer::{Whole, reached};
+use super::super::answer::{WORTH, Whole, reached};
 use super::super::blob::name;
 use super::super::exchange::{Body, Place, Question};
 use super::super::refusal::bad_answer;
@@ -48,8 +48,10 @@ pub(super) struct Upload<'u> {
     /// The size of parts; `None` to send it in one piece.
     part: Option<u64>,
     sessions: u32,
-    /// Failures in a row, without anything that the registry took in between.
+    /// Failures since the registry took a whole part, or enough to have been worth them.
     failures: u32,
+    /// How far it was when failures were forgotten last.
+    gained: u64,
     breaks: u32,
     /// Whether the blob may be there, as the answer to its last part did not come.
     is_doubtful: bool,
@@ -84,6 +86,7 @@ impl<'u> Upload<'u> {
             part: client.options().chunk.map(|chunk| chunk.max(1)),
             sessions: 0,
             failures: 0,
+            gained: 0,
             breaks: 0,
             is_doubtful: false,
             why: None,
@@ -346,8 +349,8 @@ impl<'u> Upload<'u> {
         let before = session.at;
         session.at = at;
         session.is_resumed = true;
-        if at > before {
-            self.failures = 0;
+        if at >= self.gained.saturating_add(WORTH) {
+            (self.failures, self.gained) = (0, at);
         }
         Ok(at != before)
     }

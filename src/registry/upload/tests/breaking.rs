@@ -187,6 +187,24 @@ fn a_registry_that_breaks_again_and_again_ends_it_and_the_session() {
 }
 
 #[test]
+fn a_registry_that_takes_a_few_bytes_a_connection_is_not_asked_for_ever() {
+    let body = content(300_000);
+    let fake = Fake::with(|seen, _| {
+        matches!(seen.method.as_str(), "PUT" | "PATCH").then(|| Fault::Break(10))
+    });
+    let outcome = upload(&fake, &body);
+    assert!(outcome.result.is_err());
+    let attempts = options().attempts.get() as usize;
+    assert_eq!(count(&fake, "PUT") + count(&fake, "PATCH"), attempts);
+    // One that takes more at a time gets all of it, however often it breaks.
+    let fake = Fake::with(|seen, _| {
+        matches!(seen.method.as_str(), "PUT" | "PATCH").then(|| Fault::Break(20_000))
+    });
+    let outcome = upload(&fake, &body);
+    assert!(outcome.result.is_ok() && fake.has(&body));
+}
+
+#[test]
 fn a_registry_that_takes_less_than_it_says_is_asked_for_the_rest() {
     let body = content(1000);
     let fake = Fake::with(|seen, count| match (seen.method.as_str(), count) {
