@@ -38,6 +38,7 @@ mod store;
 mod transfer;
 mod trust;
 
+use std::fmt;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -101,7 +102,7 @@ impl Default for Options {
 }
 
 /// Which proxy is asked for files.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub enum Proxy {
     /// What `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` say, as curl(1) does.
     #[default]
@@ -110,6 +111,20 @@ pub enum Proxy {
     Direct,
     /// The one with this URL, for everything.
     Url(String),
+}
+
+impl fmt::Debug for Proxy {
+    /// Without the name and the password that its URL may have.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Environment => f.write_str("Environment"),
+            Self::Direct => f.write_str("Direct"),
+            Self::Url(url) => {
+                let address = url.rsplit('@').next().unwrap_or_default();
+                f.debug_tuple("Url").field(&address).finish()
+            }
+        }
+    }
 }
 
 /// What is known of a file before it is downloaded.

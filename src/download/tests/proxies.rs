@@ -92,3 +92,19 @@ fn a_proxy_that_wants_credentials_or_is_not_there_is_told() {
     ));
     assert!(verdict.contains("(HTTP_PROXY names a proxy)"), "{verdict}");
 }
+
+#[test]
+fn the_password_of_a_proxy_is_not_in_what_is_printed_of_options() {
+    for url in [
+        "http://me:hunter2@proxy.example:3128",
+        "me:hunter2@proxy.example:3128",
+    ] {
+        let options = Options {
+            proxy: Proxy::Url(url.to_owned()),
+            ..Options::default()
+        };
+        let shown = format!("{options:?}");
+        assert!(shown.contains("proxy.example:3128"), "{shown}");
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+}
