@@ -8,12 +8,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use reqwest::Url;
 use reqwest::header::{HeaderValue, WWW_AUTHENTICATE};
 
 use super::challenge::Challenge;
 use super::credentials::{Credentials, Login};
 use super::exchange::Question;
-use super::http::{Engine, Response};
+use super::fault::authority;
+use super::http::{Engine, Response, is_local};
 use super::said::{harmless, said};
 use super::scope::Scopes;
 use super::token::{NoToken, Realm, basic, header};
@@ -83,6 +85,22 @@ pub(super) struct Need<'a, 'q> {
     pub(super) may_be_plain: bool,
 }
 
+impl Need<'_, '_> {
+    /// Whether a token server is asked by plain HTTP: that of a registry which is so, too, and no
+    /// other host than was allowed. A password for a registry on this machine does not go through
+    /// the network in clear because the registry says so.
+    fn may_ask_plainly(&self, url: &Url) -> bool {
+        let registry = &self.question.repository.host;
+        let registry = Url::parse(&format!("http://{}", registry.address())).ok();
+        let is_same = registry.is_some_and(|registry| registry.host() == url.host());
+        let is_allowed = || {
+            let named = authority(url).parse::<Host>();
+            named.is_ok_and(|host| self.options.insecure.contains(&host))
+        };
+        self.may_be_plain && (is_same || is_local(url) || is_allowed())
+    }
+}
+
 impl Proofs {
     pub(super) fn new(credentials: Arc<dyn Credentials>) -> Self {
         Self {
@@ -149,11 +167,12 @@ impl Proofs {
         let realm = match bearer.map(|challenge| (challenge, challenge.get("realm"))) {
             None => None,
             Some((challenge, Some(realm))) => Some(
-                Realm::parse(realm, challenge.get("service"), need.may_be_plain).map(|realm| {
-                    (
-                        realm,
-                        Scopes::parse(challenge.get("scope").unwrap_or_default()),
-                    )
+                Realm::parse(realm, challenge.get("service"), |url| {
+                    need.may_ask_plainly(url)
+                })
+                .map(|realm| {
+                    let scopes = Scopes::parse(challenge.get("scope").unwrap_or_default());
+                    (realm, scopes)
                 }),
             ),
             Some((_, None)) => Some(Err(

@@ -263,22 +263,23 @@ fn encoded(any: &Url, fields: &[(&str, &str)]) -> Zeroizing<String> {
 }
 
 impl Realm {
-    /// The token server that a challenge names, unless its address is none that is asked.
+    /// The token server that a challenge names, unless its address is none that is asked;
+    /// `may_be_plain` says of which that is done without encryption.
     pub(super) fn parse(
         realm: &str,
         service: Option<&str>,
-        may_be_plain: bool,
+        may_be_plain: impl Fn(&Url) -> bool,
     ) -> Result<Self, String> {
         let shown = harmless(realm.split(['?', '#']).next().unwrap_or_default());
         let mut url = Url::parse(realm)
             .map_err(|_| format!("it wants a token from {shown:?}, which is no URL"))?;
         match url.scheme() {
             "https" => {}
-            "http" if may_be_plain => {}
+            "http" if may_be_plain(&url) => {}
             "http" => {
+                let host = authority(&url);
                 return Err(format!(
-                    "it wants a token from {}, which would be asked without encryption",
-                    authority(&url)
+                    "it wants a token from {host}, which would be asked without encryption: --insecure {host} allows that"
                 ));
             }
             _ => return Err("it wants a token from what is no http or https URL".to_owned()),

@@ -127,7 +127,31 @@ fn a_token_server_is_asked_encrypted_or_not_at_all() {
 }
 
 #[test]
+fn a_password_for_this_machine_does_not_go_in_clear_to_another() {
+    let elsewhere = "Bearer realm=\"http://tokens.example/token\", service=x";
+    let server = Server::start(|_| Reply::challenge(elsewhere));
+    // It would have to be asked through this one.
+    let proxy = Server::start(|_| Reply::token("t"));
+    let asking = |insecure: &[&str]| Options {
+        proxy: Proxy::Url(proxy.url("")),
+        insecure: insecure.iter().map(|host| host.parse().unwrap()).collect(),
+        ..options()
+    };
+    let client = Client::new(asking(&[]), Known::password());
+    let error = read(&client, &server.host()).unwrap_err();
+    assert!(matches!(error, RegistryError::BadAnswer { .. }), "{error}");
+    let hint = "--insecure tokens.example";
+    assert!(error.to_string().contains(hint), "{error}");
+    assert!(proxy.seen().is_empty());
+    // Who wants that says so.
+    let client = Client::new(asking(&["tokens.example"]), Known::password());
+    let _ = read(&client, &server.host());
+    assert_eq!(proxy.seen()[0].authorization(), Some(BASIC));
+}
+
+#[test]
 fn who_a_realm_says_we_are_is_not_used() {
-    let realm = token::Realm::parse("https://u:p@a.example/t?x=1#y", None, false).unwrap();
+    let realm = "https://u:p@a.example/t?x=1#y";
+    let realm = token::Realm::parse(realm, None, |_| false).unwrap();
     assert_eq!(realm.url.as_str(), "https://a.example/t?x=1");
 }
