@@ -19,6 +19,10 @@ const MOST_BLOBS: usize = 100_000;
 /// The most bytes that all its documents may have together; they are held in memory.
 const MOST_DOCUMENT_BYTES: u64 = 128 << 20;
 
+/// The most bytes that all its parts may say to have together: what a file system and JSON's
+/// readers in other languages can still tell, and no sum of them overflows.
+const MOST_BYTES: u64 = i64::MAX as u64;
+
 /// What is wrong with an image of too many parts.
 pub(super) const TOO_MANY: &str = "it has too many manifests, or indexes within indexes";
 
@@ -72,6 +76,7 @@ pub(super) fn walk(source: &dyn Source, root: &Descriptor) -> Result<Walk, Trans
         root,
         documents: BTreeMap::new(),
         bytes: 0,
+        total: 0,
         blobs: BTreeMap::new(),
         sizes: BTreeMap::new(),
     };
@@ -155,6 +160,8 @@ struct Walker<'a> {
     root: &'a Descriptor,
     documents: BTreeMap<String, Vec<u8>>,
     bytes: u64,
+    /// What all parts so far say to have.
+    total: u64,
     blobs: BTreeMap<String, Descriptor>,
     /// The size of everything by its digest: it cannot have two.
     sizes: BTreeMap<String, u64>,
@@ -219,7 +226,11 @@ impl Walker<'_> {
         match self.sizes.entry(described.digest().to_string()) {
             Slot::Vacant(free) => {
                 free.insert(described.size());
-                Ok(())
+                self.total = self.total.saturating_add(described.size());
+                match self.total > MOST_BYTES {
+                    true => Err(self.too_much("its parts say to have more bytes than can be")),
+                    false => Ok(()),
+                }
             }
             Slot::Occupied(known) if *known.get() == described.size() => Ok(()),
             Slot::Occupied(known) => {

@@ -14,6 +14,12 @@ struct Memory(BTreeMap<String, Vec<u8>>);
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
+/// A config of no image, which is a blob like any other.
+fn config() -> Value {
+    let digest = Digest::of(b"{}").to_string();
+    json!({"mediaType": "application/vnd.oci.empty.v1+json", "digest": digest, "size": 2})
+}
+
 impl Memory {
     fn add(&mut self, media_type: &str, document: &Value) -> Descriptor {
         let bytes = serde_json::to_vec(document).unwrap();
@@ -55,8 +61,8 @@ impl Source for Memory {
 #[test]
 fn a_manifest_comes_before_the_index_that_lists_it() {
     let mut memory = Memory::default();
-    let leaf = memory.add(MANIFEST, &json!({"layers": []}));
-    let other = memory.add(MANIFEST, &json!({"layers": null}));
+    let leaf = memory.add(MANIFEST, &json!({"config": config(), "layers": []}));
+    let other = memory.add(MANIFEST, &json!({"config": config(), "layers": null}));
     let inner = memory.add(INDEX, &json!({"manifests": [leaf, other]}));
     let root = memory.add(INDEX, &json!({"manifests": [inner, leaf]}));
     let walk = walk(&memory, &root).unwrap();
@@ -107,7 +113,8 @@ fn more_manifests_than_any_honest_image_has_are_refused() {
 fn documents_that_together_would_fill_the_memory_are_refused() {
     let mut memory = Memory::default();
     let padded = |number: u32| {
-        let mut bytes = format!("{{\"layers\":[],\"number\":{number}}}").into_bytes();
+        let manifest = json!({"config": config(), "layers": [], "number": number});
+        let mut bytes = serde_json::to_vec(&manifest).unwrap();
         bytes.resize(4 << 20, b' ');
         bytes
     };
@@ -139,7 +146,7 @@ fn documents_that_contradict_themselves_are_refused() {
         ),
         (
             MANIFEST,
-            json!({"layers": [layer(5), layer(6)]}),
+            json!({"config": config(), "layers": [layer(5), layer(6)]}),
             "said to have 6 bytes, and 5 elsewhere",
         ),
         (MANIFEST, json!({"layers": [{"digest": "../x"}]}), "damaged"),
@@ -174,4 +181,18 @@ fn what_an_artifact_is_about_is_no_part_of_it() {
     assert_eq!((walk.order.len(), walk.entry.blobs.len()), (1, 2));
     assert_eq!(walk.images, 1);
     assert_eq!(walk.order[0].media_type(), &MediaType::ImageManifest);
+}
+
+#[test]
+fn sizes_that_no_disk_could_hold_are_refused_before_they_are_added_up() {
+    let mut memory = Memory::default();
+    let layer = |digit: &str| {
+        let digest: OciDigest = format!("sha256:{}", digit.repeat(64)).parse().unwrap();
+        Descriptor::new(MediaType::ImageLayer, u64::MAX, digest)
+    };
+    let config = memory.add("application/vnd.oci.image.config.v1+json", &json!({}));
+    let manifest = json!({"config": config, "layers": [layer("1"), layer("2")]});
+    let root = memory.add(MANIFEST, &manifest);
+    let text = message(walk(&memory, &root));
+    assert!(text.contains("more bytes than can be"), "{text}");
 }
