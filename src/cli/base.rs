@@ -76,7 +76,10 @@ impl Ground {
     /// Gives `builder` the base where that is one of data: there is nothing to it.
     pub(super) fn lay_data(&self, builder: &mut Builder) -> anyhow::Result<()> {
         match self {
-            Self::Data(name) if std::path::Path::new(name).is_dir() => {
+            // A directory that happens to be called as a base of data is not meant.
+            Self::Data(name)
+                if name.contains(['/', '.']) && std::path::Path::new(name).is_dir() =>
+            {
                 return Err(Usage(format!(
                     "--base {name}: this directory is no OCI layout, as there is no file oci-layout in it; a layout, an archive or a file that ends in .toml is expected"
                 ))

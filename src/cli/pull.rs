@@ -9,7 +9,7 @@ use super::terminal::Terminal;
 use super::{Usage, transfers};
 use crate::image::Platform;
 use crate::registry::Reference;
-use crate::store::{Destination, Location};
+use crate::store::{self, Destination, Location};
 use crate::transfer::Target;
 
 /// Fetches an image from a registry, and prints where it is.
@@ -25,7 +25,9 @@ pub(super) fn run(arguments: &PullArguments, terminal: &Terminal) -> anyhow::Res
     let images = Images::new(&arguments.registry, &[&whose])?;
     let opened = images.open_at(Location::Registry(reference.clone()))?;
     // Such an archive holds one image.
-    let host = matches!(destination, Destination::DockerArchive(_)).then(Platform::host);
+    let is_one = matches!(destination, Destination::DockerArchive(_));
+    let root = store::root(&*opened.source, None)?;
+    let host = (is_one && store::is_index(root.media_type())).then(Platform::host);
     let platform = arguments.platform.as_ref().or(host.as_ref());
     let chosen = transfers::chosen(&opened, platform)?;
     let shown = format!("{}:{name}", destination.path().display());

@@ -8,13 +8,11 @@ use indicatif::ProgressBar;
 use super::images::{Images, Opened};
 use super::terminal::{BAR_AFTER, Terminal, bar, lock};
 use crate::image::Platform;
+use crate::parent::ANNOTATION_BASE_NAME;
 use crate::registry::{Reference, Repository};
 use crate::report::human_size as human;
 use crate::store::{self, Destination, Location, Source};
 use crate::transfer::{self, Chosen, Copied, Progress, Target};
-
-/// The annotation that says what an image is built on (image-spec, `annotations.md`).
-pub(super) const BASE_NAME: &str = "org.opencontainers.image.base.name";
 
 /// Shows a copy as one bar.
 pub(super) struct Moving<'t> {
@@ -115,7 +113,11 @@ fn mounts(opened: &Opened, chosen: &Chosen) -> Vec<Repository> {
             continue;
         };
         let annotations = manifest.annotations().as_ref();
-        names.extend(annotations.and_then(|all| all.get(BASE_NAME)).cloned());
+        names.extend(
+            annotations
+                .and_then(|all| all.get(ANNOTATION_BASE_NAME))
+                .cloned(),
+        );
     }
     names.sort_unstable();
     names.dedup();

@@ -35,6 +35,10 @@ pub(super) fn is_meant(name: &str) -> bool {
     if name.starts_with("docker://") {
         return true;
     }
+    // Whatever lies in the current directory.
+    if Base::available().iter().any(|base| base.name == name) {
+        return false;
+    }
     match store::Reference::parse(name) {
         Ok(reference) if is_store(&reference.path) => true,
         Ok(reference) if reference.form.is_some() => true,
@@ -138,7 +142,17 @@ impl Image {
 fn known(kept: &Path, digest: &str) -> Option<(Layout, Descriptor)> {
     let layout = Layout::open(layout_in(kept)).ok()?;
     let manifest = store::root(&layout, Some(&tag(digest))).ok()?;
-    (manifest.digest().as_ref() == digest).then_some((layout, manifest))
+    (manifest.digest().as_ref() == digest && is_whole(&layout, &manifest))
+        .then_some((layout, manifest))
+}
+
+/// Whether all blobs of an image are there; one that was removed is to be fetched again.
+fn is_whole(layout: &Layout, manifest: &Descriptor) -> bool {
+    let Ok(document) = store::read_manifest(layout, manifest) else {
+        return false;
+    };
+    let mut blobs = document.layers().iter().chain([document.config()]);
+    blobs.all(|blob| layout.blob(blob).is_ok())
 }
 
 fn layout_in(kept: &Path) -> PathBuf {
