@@ -164,7 +164,7 @@ fn what_a_helper_leaves_running_is_not_waited_for() {
     // The one in the background keeps stdout open until it is told to end.
     home.helper(
         "test",
-        "(while [ ! -e \"$HOME/end\" ]; do sleep 0.01; done) &\n\
+        "(while [ -d \"$HOME\" ] && [ ! -e \"$HOME/end\" ]; do sleep 0.01; done) &\n\
          echo '{\"Username\":\"me\",\"Secret\":\"x\"}'",
     );
     assert_eq!(home.found("ghcr.io/me/app"), password("me", "x"));
