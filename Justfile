@@ -21,7 +21,7 @@ lint:
 
 # Images checked with other people's tools, as root (packages: .ci/packages)
 interop *ARGS:
-    cargo test --features interop --test interop {{ ARGS }}
+    cargo test --test interop -- --ignored {{ ARGS }}
 
 # Whole commands against their peers, then the inner parts
 bench: build

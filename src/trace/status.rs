@@ -9,6 +9,12 @@ pub(super) fn is_pending(thread: Pid, signal: Signal) -> bool {
     has(&status, "SigPnd:", signal) || has(&status, "ShdPnd:", signal)
 }
 
+/// Whether the thread's process handles the signal, and the thread does not block it.
+pub(super) fn is_handled(thread: Pid, signal: Signal) -> bool {
+    let status = read(&thread.to_string());
+    has(&status, "SigCgt:", signal) && !has(&status, "SigBlk:", signal)
+}
+
 /// Whether this process ignores the signal.
 pub(super) fn is_ignored(signal: Signal) -> bool {
     has(&read("self"), "SigIgn:", signal)

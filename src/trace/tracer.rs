@@ -358,6 +358,11 @@ impl Tracer<'_> {
             }
             return;
         }
+        if is_fatal_fault(thread, signal) {
+            // What faults is executed again, now untraced, and the process dies of it.
+            let _ = ptrace::detach(thread, None);
+            return;
+        }
         go_on(thread, Some(signal));
     }
 
@@ -386,6 +391,18 @@ fn is_group_stop(thread: Pid, signal: Signal) -> bool {
         signal,
         Signal::SIGSTOP | Signal::SIGTSTP | Signal::SIGTTIN | Signal::SIGTTOU
     ) && ptrace::getsiginfo(thread) == Err(Errno::EINVAL)
+}
+
+/// Whether the thread has made a fault that its process does not handle. Passing the signal on
+/// is not enough where the process is the first of its namespace: no such signal kills that
+/// while it is traced (the kernel leaves it unkillable then), and it would make the fault
+/// again for ever.
+fn is_fatal_fault(thread: Pid, signal: Signal) -> bool {
+    matches!(
+        signal,
+        Signal::SIGSEGV | Signal::SIGBUS | Signal::SIGILL | Signal::SIGFPE
+    ) && ptrace::getsiginfo(thread).is_ok_and(|info| info.si_code > 0)
+        && !status::is_handled(thread, signal)
 }
 
 /// A thread that was killed meanwhile says so itself.

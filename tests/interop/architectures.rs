@@ -34,6 +34,7 @@ fn sysroot(workshop: &Workshop) -> PathBuf {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn a_foreign_program_is_resolved_in_its_sysroot_and_starts() {
     let workshop = Workshop::new();
     let sysroot = sysroot(&workshop);
@@ -82,6 +83,7 @@ int main(int argc, char **argv) {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn a_platform_that_the_program_is_not_for_is_refused() {
     let workshop = Workshop::new();
     let program = workshop.compile(
@@ -102,6 +104,7 @@ fn a_platform_that_the_program_is_not_for_is_refused() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn two_platforms_share_a_layout_and_a_tag() {
     let workshop = Workshop::new();
     let source = "int main(void) { return 0; }\n";

@@ -248,6 +248,7 @@ fn program(workshop: &Workshop) -> PathBuf {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn an_image_on_an_archive_of_ones_own_runs_and_records_its_packages() {
     let workshop = Workshop::new();
     let mut archive = Archive::new(&workshop, "archive");
@@ -284,6 +285,7 @@ fn an_image_on_an_archive_of_ones_own_runs_and_records_its_packages() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn what_the_key_did_not_sign_is_not_used() {
     let workshop = Workshop::new();
     let archive = Archive::new(&workshop, "archive");
@@ -320,6 +322,7 @@ fn what_the_key_did_not_sign_is_not_used() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn a_key_that_has_expired_signs_nothing_any_more() {
     let workshop = Workshop::new();
     let mut archive = Archive::new(&workshop, "archive");
@@ -340,6 +343,7 @@ fn a_key_that_has_expired_signs_nothing_any_more() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn an_archive_that_is_no_longer_valid_is_used_only_when_asked_for() {
     let workshop = Workshop::new();
     let mut archive = Archive::new(&workshop, "archive");
@@ -352,6 +356,7 @@ fn an_archive_that_is_no_longer_valid_is_used_only_when_asked_for() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn a_package_that_is_not_the_signed_one_stops_the_build() {
     let workshop = Workshop::new();
     let archive = Archive::new(&workshop, "archive");
@@ -377,6 +382,7 @@ fn a_package_that_is_not_the_signed_one_stops_the_build() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn a_package_that_would_write_elsewhere_or_make_a_device_is_refused() {
     let workshop = Workshop::new();
     let program = program(&workshop);
@@ -421,6 +427,7 @@ fn a_package_that_would_write_elsewhere_or_make_a_device_is_refused() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn packages_that_do_not_fit_are_told_by_name() {
     let workshop = Workshop::new();
     let mut archive = Archive::new(&workshop, "archive");
@@ -456,6 +463,7 @@ fn packages_that_do_not_fit_are_told_by_name() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn a_lock_gives_the_same_image_when_the_archive_has_moved_on() {
     let workshop = Workshop::new();
     let mut archive = Archive::new(&workshop, "archive");
@@ -507,6 +515,7 @@ fn a_lock_gives_the_same_image_when_the_archive_has_moved_on() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn without_a_network_the_cache_is_enough_and_its_absence_is_told() {
     let workshop = Workshop::new();
     let archive = Archive::new(&workshop, "archive");
@@ -527,6 +536,7 @@ fn without_a_network_the_cache_is_enough_and_its_absence_is_told() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn without_the_cache_no_package_is_kept_either() {
     let workshop = Workshop::new();
     let archive = Archive::new(&workshop, "archive");
@@ -539,6 +549,7 @@ fn without_the_cache_no_package_is_kept_either() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn the_password_of_a_mirror_is_not_told() {
     let workshop = Workshop::new();
     let archive = Archive::new(&workshop, "archive");
@@ -570,6 +581,7 @@ fn the_password_of_a_mirror_is_not_told() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn a_mirror_does_not_go_back_in_time() {
     let workshop = Workshop::new();
     let mut archive = Archive::new(&workshop, "archive");
@@ -600,6 +612,7 @@ fn a_mirror_does_not_go_back_in_time() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn builds_that_share_a_cache_do_not_disturb_each_other() {
     let workshop = Workshop::new();
     let archive = Archive::new(&workshop, "archive");
@@ -688,6 +701,7 @@ impl Drop for Server {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn a_build_that_is_killed_while_it_downloads_leaves_nothing_that_is_not_verified() {
     let workshop = Workshop::new();
     let archive = Archive::new(&workshop, "archive");
@@ -750,6 +764,7 @@ fn a_build_that_is_killed_while_it_downloads_leaves_nothing_that_is_not_verified
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn a_cache_that_others_may_write_to_is_not_used_and_that_is_told_when_a_build_fails() {
     let workshop = Workshop::new();
     let archive = Archive::new(&workshop, "archive");

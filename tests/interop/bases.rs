@@ -190,6 +190,7 @@ fn programs_of(packages: &[&str]) -> BTreeSet<String> {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn programs_run_on_each_base_of_each_release_and_none_has_a_shell() {
     let workshop = Workshop::new();
     let apps = apps(&workshop);
@@ -242,6 +243,7 @@ fn stanza(text: &str) -> BTreeMap<String, String> {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn a_scanner_finds_each_package_with_its_version_its_sums_and_its_copyright() {
     let workshop = Workshop::new();
     let script = workshop.write("apps/app.py", "print('here')\n");
@@ -291,6 +293,7 @@ fn a_scanner_finds_each_package_with_its_version_its_sums_and_its_copyright() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn a_base_is_shown_with_its_archives_and_its_reasons_in_one_column() {
     let workshop = Workshop::new();
     let shown = bases(&workshop, &["show", "debian:trixie/python3"]).output();
@@ -308,6 +311,7 @@ fn a_base_is_shown_with_its_archives_and_its_reasons_in_one_column() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn an_arm64_image_is_made_here_and_starts_under_an_emulator() {
     let workshop = Workshop::new();
     let source = "#include <math.h>\n#include <stdio.h>\n\
@@ -368,6 +372,7 @@ fn command_for_another_machine(workshop: &Workshop, program: &Path) -> Command {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn a_library_that_the_base_lacks_is_named_with_its_package_and_added_when_asked_for() {
     let workshop = Workshop::new();
     let jq = installed("jq");
@@ -412,6 +417,7 @@ fn a_library_that_the_base_lacks_is_named_with_its_package_and_added_when_asked_
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn a_lock_gives_the_same_bytes_to_anybody_anywhere() {
     let workshop = Workshop::new();
     let script = workshop.write("here/app.py", "import ssl\nprint('here')\n");
@@ -447,6 +453,7 @@ fn a_lock_gives_the_same_bytes_to_anybody_anywhere() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn a_python_image_is_far_smaller_than_fifty_megabytes() {
     let workshop = Workshop::new();
     let script = workshop.write("apps/app.py", PYTHON);
@@ -459,6 +466,7 @@ fn a_python_image_is_far_smaller_than_fifty_megabytes() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn a_base_is_no_larger_than_the_distroless_image_of_its_kind() {
     use distrobuild::debian::{BaseRequest, Recipes, Session, SessionOptions};
     use distrobuild::download::Quiet;

@@ -30,6 +30,7 @@ fn answer(image: &Image, workshop: &Workshop) -> String {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn skopeo_inspects_a_layout() {
     let workshop = Workshop::new();
     let image = workshop.build(
@@ -72,6 +73,7 @@ fn architecture() -> &'static str {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn an_oci_archive_holds_the_same_image_as_a_layout() {
     let workshop = Workshop::new();
     let image = workshop.build(installed("jq"), "jq.oci", &[]);
@@ -86,6 +88,7 @@ fn an_oci_archive_holds_the_same_image_as_a_layout() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn a_docker_archive_is_read_and_runs() {
     let workshop = Workshop::new();
     let image = workshop.build(installed("jq"), "jq.oci", &[]);
@@ -119,6 +122,7 @@ fn a_docker_archive_is_read_and_runs() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn images_travel_through_other_forms_and_back() {
     let workshop = Workshop::new();
     let image = workshop.build(installed("jq"), "jq.oci", &[]);
@@ -141,6 +145,7 @@ fn images_travel_through_other_forms_and_back() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn buildah_builds_upon_an_image() {
     let workshop = Workshop::new();
     let image = workshop.build(installed("jq"), "jq.oci", &[]);
@@ -196,6 +201,7 @@ impl Buildah {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn two_tags_live_in_one_layout() {
     let workshop = Workshop::new();
     let first = workshop.build(installed("jq"), "both.oci", &["--tag", "jq"]);
@@ -213,6 +219,7 @@ fn two_tags_live_in_one_layout() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn a_tag_that_is_built_again_leaves_no_old_blobs() {
     let workshop = Workshop::new();
     let kept = workshop.build(installed("jq"), "both.oci", &["--tag", "kept"]);

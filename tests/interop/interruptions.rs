@@ -55,6 +55,7 @@ impl Moments {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn builds_killed_at_any_moment_leave_the_layout_as_it_was() {
     let workshop = Workshop::new();
     let before = workshop.build(installed("jq"), "out/image.oci", &["--tag", "before"]);
@@ -101,6 +102,7 @@ fn builds_killed_at_any_moment_leave_the_layout_as_it_was() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn a_first_build_that_is_killed_leaves_no_layout_or_a_whole_one() {
     let workshop = Workshop::new();
     let start = Instant::now();
@@ -131,6 +133,7 @@ fn a_first_build_that_is_killed_leaves_no_layout_or_a_whole_one() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn ctrl_c_and_termination_end_a_build_at_once_without_litter() {
     let workshop = Workshop::new();
     let before = workshop.build(installed("jq"), "out/image.oci", &["--tag", "before"]);
@@ -165,6 +168,7 @@ fn ctrl_c_and_termination_end_a_build_at_once_without_litter() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn a_cache_of_killed_builds_gives_the_same_bytes() {
     let workshop = Workshop::new();
     let start = Instant::now();
@@ -215,6 +219,7 @@ impl Drop for SmallDisk {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn a_full_disk_leaves_nothing() {
     let workshop = Workshop::new();
     let disk = SmallDisk::mount(workshop.directory("disk"), "8m");
@@ -235,6 +240,7 @@ fn a_full_disk_leaves_nothing() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn a_disk_that_fills_up_leaves_the_layout_as_it_was() {
     let workshop = Workshop::new();
     let disk = SmallDisk::mount(workshop.directory("disk"), "8m");
@@ -250,6 +256,7 @@ fn a_disk_that_fills_up_leaves_the_layout_as_it_was() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn a_full_cache_disk_does_not_stop_a_build() {
     let workshop = Workshop::new();
     let fresh = workshop.build(installed("node"), "fresh.oci", &["--no-cache"]);
@@ -259,6 +266,7 @@ fn a_full_cache_disk_does_not_stop_a_build() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn builds_into_one_layout_at_once_all_end_up_in_it() {
     let workshop = Workshop::new();
     let programs = ["jq", "sqlite3", "curl", "git", "nginx", "busybox"];
@@ -298,6 +306,7 @@ fn builds_into_one_layout_at_once_all_end_up_in_it() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn an_output_that_is_something_else_is_left_alone() {
     let workshop = Workshop::new();
     let file = workshop.write("file.oci", "mine\n");

@@ -157,6 +157,7 @@ fn assert_answers(image: &Image, workshop: &Workshop) {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn a_jar_with_a_server_answers_from_a_linked_runtime_and_from_a_whole_one() {
     let workshop = Workshop::new();
     let jar = jars().join("server.jar");
@@ -184,6 +185,7 @@ fn a_jar_with_a_server_answers_from_a_linked_runtime_and_from_a_whole_one() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn a_linked_runtime_is_the_same_every_time() {
     let workshop = Workshop::new();
     let jar = jars().join("server.jar");
@@ -203,6 +205,7 @@ fn a_linked_runtime_is_the_same_every_time() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn the_decision_for_java_is_told_with_the_flag_against_it() {
     let workshop = Workshop::new();
     let outcome = workshop.try_build(jars().join("server.jar"), "server.oci", &[]);
@@ -211,6 +214,7 @@ fn the_decision_for_java_is_told_with_the_flag_against_it() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn a_jar_without_a_main_class_is_refused() {
     let workshop = Workshop::new();
     let message = workshop.refusal(jars().join("mainless.jar"), &[]);
@@ -218,6 +222,7 @@ fn a_jar_without_a_main_class_is_refused() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn a_jar_for_a_newer_java_is_refused() {
     let workshop = Workshop::new();
     let directory = workshop.directory("newer");
@@ -242,6 +247,7 @@ fn a_jar_for_a_newer_java_is_refused() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn a_broken_jar_is_refused() {
     let workshop = Workshop::new();
     let whole = fs::read(jars().join("server.jar")).unwrap();
@@ -251,6 +257,7 @@ fn a_broken_jar_is_refused() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn a_jar_on_the_class_path_that_is_missing_is_told() {
     let workshop = Workshop::new();
     copy(&jars().join("server.jar"), &workshop.path("server.jar"));
@@ -259,6 +266,7 @@ fn a_jar_on_the_class_path_that_is_missing_is_told() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn a_java_home_without_a_java_is_refused() {
     let workshop = Workshop::new();
     let app = jars().join("server.jar");

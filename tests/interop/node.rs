@@ -107,6 +107,7 @@ fn packages(image: &Image) -> Vec<String> {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn an_express_app_with_an_addon_answers_http() {
     let workshop = Workshop::new();
     let image = workshop.build(
@@ -139,6 +140,7 @@ fn an_express_app_with_an_addon_answers_http() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn a_directory_with_a_package_json_is_an_app() {
     let workshop = Workshop::new();
     let image = workshop.build(express(), "shop.oci", &[]);
@@ -146,6 +148,7 @@ fn a_directory_with_a_package_json_is_an_app() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn a_project_at_two_places_gives_the_same_bytes() {
     let workshop = Workshop::new();
     let layouts = ["one/shop", "quite/another place/shop"].map(|place| {
@@ -157,6 +160,7 @@ fn a_project_at_two_places_gives_the_same_bytes() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn a_module_script_without_a_package_json_runs() {
     let workshop = Workshop::new();
     let app = workshop.write(
@@ -172,6 +176,7 @@ fn a_module_script_without_a_package_json_runs() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn the_decision_for_node_is_told_with_the_flag_against_it() {
     let workshop = Workshop::new();
     let outcome = workshop.try_build(express(), "shop.oci", &[]);
@@ -180,6 +185,7 @@ fn the_decision_for_node_is_told_with_the_flag_against_it() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn a_broken_package_json_is_refused() {
     let workshop = Workshop::new();
     let shop = damaged(&workshop);
@@ -191,6 +197,7 @@ fn a_broken_package_json_is_refused() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn a_lock_file_that_does_not_match_is_refused() {
     let workshop = Workshop::new();
     let shop = damaged(&workshop);
@@ -210,6 +217,7 @@ fn a_lock_file_that_does_not_match_is_refused() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn a_package_whose_main_file_is_missing_is_refused() {
     let workshop = Workshop::new();
     let shop = damaged(&workshop);

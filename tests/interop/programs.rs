@@ -17,6 +17,7 @@ int main(int argc, char **argv) {
 "#;
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn jq_filters_json() {
     let workshop = Workshop::new();
     let image = workshop.build(
@@ -29,6 +30,7 @@ fn jq_filters_json() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn the_entrypoint_is_the_program_and_arguments_follow_it() {
     let workshop = Workshop::new();
     let program = workshop.compile("gcc", HELLO, "tree/hello", &[]);
@@ -45,6 +47,7 @@ fn the_entrypoint_is_the_program_and_arguments_follow_it() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn a_cpp_program_throws_streams_and_cancels_threads() {
     let workshop = Workshop::new();
     // pthread_exit and pthread_cancel make libc open libgcc_s.so.1 by itself.
@@ -85,6 +88,7 @@ int main() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn a_c_program_gets_libgcc_s_that_only_libc_asks_for() {
     let workshop = Workshop::new();
     let program = workshop.compile(
@@ -112,6 +116,7 @@ int main(void) {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn sqlite_answers_a_query() {
     let workshop = Workshop::new();
     let image = workshop.build(installed("sqlite3"), "sqlite.oci", &[]);
@@ -126,6 +131,7 @@ fn sqlite_answers_a_query() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn node_evaluates_hashes_and_knows_languages() {
     let workshop = Workshop::new();
     let image = workshop.build(installed("node"), "node.oci", &as_options(&node_parts()));
@@ -161,6 +167,7 @@ fn node_evaluates_hashes_and_knows_languages() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn ffmpeg_with_its_two_hundred_libraries_encodes() {
     let workshop = Workshop::new();
     let closure = workshop.closure(installed("ffmpeg"));
@@ -190,6 +197,7 @@ fn ffmpeg_with_its_two_hundred_libraries_encodes() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn a_static_program_is_alone_in_its_image() {
     let workshop = Workshop::new();
     for (name, flag) in [("static", "-static"), ("static-pie", "-static-pie")] {
@@ -207,6 +215,7 @@ fn a_static_program_is_alone_in_its_image() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn a_go_style_program_runs_from_a_read_only_root() {
     let workshop = Workshop::new();
     let program = go_program(&workshop);
@@ -275,6 +284,7 @@ func main() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn musl_programs_run_dynamic_and_static() {
     let workshop = Workshop::new();
     let dynamic = workshop.compile("musl-gcc", HELLO, "tree/musl", &[]);
@@ -299,6 +309,7 @@ fn musl_programs_run_dynamic_and_static() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn a_musl_program_finds_a_library_of_its_own() {
     let workshop = Workshop::new();
     workshop.compile(
@@ -328,6 +339,7 @@ const RELOCATABLE: [&str; 4] = [
 ];
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn a_build_tree_moves_to_app_with_its_own_libraries() {
     let workshop = Workshop::new();
     workshop.compile(
@@ -366,6 +378,7 @@ fn a_build_tree_moves_to_app_with_its_own_libraries() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn a_library_outside_the_loaders_directories_is_found_through_our_cache() {
     let workshop = Workshop::new();
     workshop.compile(
@@ -410,6 +423,7 @@ fn a_library_outside_the_loaders_directories_is_found_through_our_cache() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn busybox_does_its_many_jobs() {
     let workshop = Workshop::new();
     let image = workshop.build(installed("busybox"), "busybox.oci", &["--", "true"]);
@@ -422,6 +436,7 @@ fn busybox_does_its_many_jobs() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn a_script_runs_with_its_interpreter_alone() {
     let workshop = Workshop::new();
     let script = workshop.write_script(
@@ -437,6 +452,7 @@ fn a_script_runs_with_its_interpreter_alone() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn a_plugin_that_is_opened_by_name_is_packed_by_flag() {
     let workshop = Workshop::new();
     let program = workshop.compile(
@@ -465,6 +481,7 @@ int main(int argc, char **argv) {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn an_included_plugin_brings_its_own_libraries() {
     let workshop = Workshop::new();
     workshop.compile(
@@ -498,6 +515,7 @@ int main(void) {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn curl_finds_certificates_it_can_read() {
     let workshop = Workshop::new();
     let image = workshop.build(installed("curl"), "curl.oci", &["--", "--version"]);
@@ -536,6 +554,7 @@ fn curl_finds_certificates_it_can_read() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn git_works_on_a_bound_directory() {
     let workshop = Workshop::new();
     let repository = workshop.directory("repository");
@@ -556,6 +575,7 @@ fn git_works_on_a_bound_directory() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn no_shell_and_no_package_manager_comes_along() {
     let workshop = Workshop::new();
     for program in ["jq", "sqlite3", "curl"] {

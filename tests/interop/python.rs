@@ -276,6 +276,7 @@ fn assert_absent(image: &Image, names: &[&str]) {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn a_console_script_of_a_flask_app_answers_http() {
     let workshop = Workshop::new();
     let image = workshop.build(
@@ -300,6 +301,7 @@ fn a_console_script_of_a_flask_app_answers_http() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn gunicorn_forks_workers_for_a_flask_app() {
     let workshop = Workshop::new();
     let image = workshop.build(
@@ -322,6 +324,7 @@ fn gunicorn_forks_workers_for_a_flask_app() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn a_script_beside_its_environment_answers_http() {
     let workshop = Workshop::new();
     let project = workshop.directory("project");
@@ -361,6 +364,7 @@ print(solution.tolist(), months.to_dict())
 "#;
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn numpy_and_pandas_compute() {
     let workshop = Workshop::new();
     let project = workshop.directory("science");
@@ -384,6 +388,7 @@ fn numpy_and_pandas_compute() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn the_console_scripts_of_editable_installs_run_from_their_sources() {
     let workshop = Workshop::new();
     for name in ["lined", "hooked"] {
@@ -445,6 +450,7 @@ fn package_output() -> serde_json::Value {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn a_package_directory_runs_with_debians_python() {
     let workshop = Workshop::new();
     let image = workshop.build(
@@ -469,6 +475,7 @@ fn a_package_directory_runs_with_debians_python() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn a_package_directory_runs_with_another_python() {
     let workshop = Workshop::new();
     let package = package(&workshop);
@@ -484,6 +491,7 @@ fn a_package_directory_runs_with_another_python() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn an_environment_of_another_python_computes() {
     let workshop = Workshop::new();
     let app = workshop.write(
@@ -506,6 +514,7 @@ fn an_environment_of_another_python_computes() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn an_environment_at_two_places_gives_the_same_bytes() {
     let workshop = Workshop::new();
     let mut images = Vec::new();
@@ -528,6 +537,7 @@ fn an_environment_at_two_places_gives_the_same_bytes() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn a_second_build_of_a_python_app_gives_the_same_bytes() {
     let workshop = Workshop::new();
     let app = package(&workshop);
@@ -557,6 +567,7 @@ print(count)
 "#;
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn modules_are_compiled_once_and_their_sources_not_read_again() {
     let workshop = Workshop::new();
     let image = workshop.build(flask().join(".venv/bin/greeter"), "greeter.oci", &[]);
@@ -570,6 +581,7 @@ fn modules_are_compiled_once_and_their_sources_not_read_again() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn what_an_app_imports_of_the_parts_left_out_comes_along() {
     let workshop = Workshop::new();
     let app = workshop.write(
@@ -582,6 +594,7 @@ fn what_an_app_imports_of_the_parts_left_out_comes_along() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn the_decision_for_python_is_told_with_the_flag_against_it() {
     let workshop = Workshop::new();
     let app = workshop.write_script("app.py", "#!/usr/bin/python3\nprint(6 * 7)\n");
@@ -600,6 +613,7 @@ fn the_decision_for_python_is_told_with_the_flag_against_it() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn a_script_without_an_interpreter_is_refused() {
     let workshop = Workshop::new();
     let app = workshop.write_script("app.py", "#!/usr/bin/env python9.9\nprint()\n");
@@ -610,6 +624,7 @@ fn a_script_without_an_interpreter_is_refused() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn an_environment_whose_base_is_gone_is_refused() {
     let workshop = Workshop::new();
     let project = workshop.directory("project");
@@ -631,6 +646,7 @@ fn an_environment_whose_base_is_gone_is_refused() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn a_package_directory_without_a_main_module_is_refused() {
     let workshop = Workshop::new();
     workshop.write("library/__init__.py", "");

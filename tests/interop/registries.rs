@@ -14,6 +14,7 @@ fn jq(workshop: &Workshop, output: &str) -> Image {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn what_is_pushed_is_what_skopeo_and_crane_take() {
     let workshop = Workshop::new();
     let registry = Registry::guarded(&workshop, "registry");
@@ -52,6 +53,7 @@ fn what_is_pushed_is_what_skopeo_and_crane_take() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn what_skopeo_pushes_is_pulled_and_pushed_again_byte_for_byte() {
     let workshop = Workshop::new();
     let registry = Registry::guarded(&workshop, "registry");
@@ -108,6 +110,7 @@ fn what_skopeo_pushes_is_pulled_and_pushed_again_byte_for_byte() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn a_second_push_only_asks_and_a_changed_app_sends_its_layer_alone() {
     let workshop = Workshop::new();
     let registry = Registry::open(&workshop, "registry");
@@ -140,6 +143,7 @@ fn a_second_push_only_asks_and_a_changed_app_sends_its_layer_alone() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn build_and_push_in_one_go_leaves_nothing_on_disk() {
     let workshop = Workshop::new();
     let registry = Registry::guarded(&workshop, "registry");
@@ -164,6 +168,7 @@ fn build_and_push_in_one_go_leaves_nothing_on_disk() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn a_login_is_kept_used_and_forgotten_and_never_shown() {
     let workshop = Workshop::new();
     let registry = Registry::guarded(&workshop, "registry");
@@ -244,6 +249,7 @@ fn a_login_is_kept_used_and_forgotten_and_never_shown() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn a_push_that_is_killed_and_run_again_ends_right() {
     let workshop = Workshop::new();
     let registry = Registry::open(&workshop, "registry");
@@ -274,6 +280,7 @@ fn a_push_that_is_killed_and_run_again_ends_right() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn an_app_on_an_image_of_a_registry_uses_its_libraries_and_mounts_its_layers() {
     let workshop = Workshop::new();
     let registry = Registry::guarded(&workshop, "registry");
@@ -336,6 +343,7 @@ fn an_app_on_an_image_of_a_registry_uses_its_libraries_and_mounts_its_layers() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn an_image_moves_onto_a_newer_base_without_its_files() {
     let workshop = Workshop::new();
     let registry = Registry::open(&workshop, "registry");
@@ -395,6 +403,7 @@ fn an_image_moves_onto_a_newer_base_without_its_files() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn images_for_two_platforms_are_one_index_that_is_pushed_whole() {
     let workshop = Workshop::new();
     let registry = Registry::open(&workshop, "registry");
@@ -485,6 +494,7 @@ fn images_for_two_platforms_are_one_index_that_is_pushed_whole() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn two_images_are_compared_wherever_they_are() {
     let workshop = Workshop::new();
     let registry = Registry::open(&workshop, "registry");
@@ -503,6 +513,7 @@ fn two_images_are_compared_wherever_they_are() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn the_live_size_of_an_image_is_asked_and_without_a_network_the_recorded_one_is_told() {
     let workshop = Workshop::new();
     let registry = Registry::open(&workshop, "registry");

@@ -45,6 +45,7 @@ fn umoci_image(workshop: &Workshop, tree: &Path) -> Image {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn an_image_of_umoci_is_reported() {
     let workshop = Workshop::new();
     let image = umoci_image(&workshop, &tree(&workshop));
@@ -61,6 +62,7 @@ fn an_image_of_umoci_is_reported() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn an_image_of_buildah_is_reported() {
     let workshop = Workshop::new();
     let tree = tree(&workshop);
@@ -76,6 +78,7 @@ fn an_image_of_buildah_is_reported() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn archives_made_by_skopeo_are_reported() {
     let workshop = Workshop::new();
     let image = umoci_image(&workshop, &tree(&workshop));
@@ -95,6 +98,7 @@ fn archives_made_by_skopeo_are_reported() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn a_zstd_image_that_skopeo_made_is_reported() {
     let workshop = Workshop::new();
     let image = umoci_image(&workshop, &tree(&workshop));
@@ -115,6 +119,7 @@ fn a_zstd_image_that_skopeo_made_is_reported() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn a_build_reports_what_report_says_afterwards() {
     let workshop = Workshop::new();
     let mut build = workshop.distrobuild();
@@ -155,6 +160,7 @@ fn sizes(directory: &Path) -> BTreeMap<u64, u64> {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn the_quiet_line_names_the_image_for_a_script() {
     let workshop = Workshop::new();
     let mut build = workshop.distrobuild();
@@ -168,6 +174,7 @@ fn the_quiet_line_names_the_image_for_a_script() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn an_image_over_its_budget_fails_and_names_what_is_big() {
     let workshop = Workshop::new();
     let stderr = workshop

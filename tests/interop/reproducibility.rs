@@ -28,6 +28,7 @@ fn bytes(workshop: &Workshop, app: &Path, output: &str, options: &[&str]) -> Byt
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn a_second_build_gives_the_same_bytes_with_any_threads_and_cache() {
     let workshop = Workshop::new();
     for app in [installed("jq"), installed("node")] {
@@ -57,6 +58,7 @@ fn a_second_build_gives_the_same_bytes_with_any_threads_and_cache() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn a_program_of_two_hundred_libraries_gives_the_same_bytes() {
     let workshop = Workshop::new();
     let app = installed("ffmpeg");
@@ -68,6 +70,7 @@ fn a_program_of_two_hundred_libraries_gives_the_same_bytes() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn the_directory_umask_zone_and_language_change_nothing() {
     let workshop = Workshop::new();
     let program = workshop.compile("g++", PROGRAM, "one/app", &[]);
@@ -94,6 +97,7 @@ fn the_directory_umask_zone_and_language_change_nothing() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn the_user_who_builds_changes_nothing() {
     let workshop = Workshop::new();
     let first = bytes(&workshop, &installed("jq"), "first.oci", &["--no-cache"]);
@@ -115,6 +119,7 @@ fn the_user_who_builds_changes_nothing() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn source_date_epoch_sets_every_time() {
     let workshop = Workshop::new();
     let mut command = workshop.build_command(installed("jq"), "dated.oci", &[]);
@@ -127,6 +132,7 @@ fn source_date_epoch_sets_every_time() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn images_of_different_apps_share_their_base() {
     let workshop = Workshop::new();
     let jq = workshop.build(installed("jq"), "jq.oci", &[]).layers();
@@ -138,6 +144,7 @@ fn images_of_different_apps_share_their_base() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn a_changed_app_changes_its_own_layer_alone() {
     let workshop = Workshop::new();
     let program = workshop.compile("g++", PROGRAM, "tree/app", &[]);

@@ -30,6 +30,7 @@ http {
 ";
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn nginx_serves_a_page() {
     let workshop = Workshop::new();
     let sockets = workshop.directory("sockets");

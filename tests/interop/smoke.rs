@@ -95,6 +95,7 @@ impl Former {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn an_image_that_starts_is_the_same_with_and_without_the_proof() {
     let workshop = Workshop::new();
     let jq = installed("jq");
@@ -117,6 +118,7 @@ fn an_image_that_starts_is_the_same_with_and_without_the_proof() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn a_library_that_is_opened_by_name_and_missing_is_named_with_its_flag() {
     let former = Former::new();
     let app = program(
@@ -140,6 +142,7 @@ int main(void) {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn a_data_file_that_is_missing_is_named_with_its_flag() {
     let former = Former::new();
     let app = program(
@@ -162,6 +165,7 @@ int main(void) {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn a_port_on_which_nothing_answers_is_told() {
     let former = Former::new();
     let app = program(&former.workshop, "server", SERVER);
@@ -188,6 +192,7 @@ fn a_port_on_which_nothing_answers_is_told() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn a_program_that_hangs_is_ended_at_its_limit() {
     let former = Former::new();
     for (name, first) in [("hangs", ""), ("holds", "signal(SIGTERM, SIG_IGN);")] {
@@ -199,6 +204,7 @@ fn a_program_that_hangs_is_ended_at_its_limit() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn a_directory_that_must_be_writable_is_named_with_its_flag() {
     let former = Former::new();
     let app = program(
@@ -231,6 +237,7 @@ int main(void) {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn an_output_without_the_expected_text_is_told() {
     let former = Former::new();
     let body = "int main(void) { puts(\"good evening\"); return 0; }\n";
@@ -243,6 +250,7 @@ fn an_output_without_the_expected_text_is_told() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn a_server_must_stay_up() {
     let former = Former::new();
     let app = program(&former.workshop, "server", SERVER);
@@ -258,6 +266,7 @@ fn a_server_must_stay_up() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn a_program_that_crashes_is_told_by_its_signal() {
     let former = Former::new();
     let body = "int main(void) { return *(volatile int *)8; }\n";
@@ -309,6 +318,7 @@ int main(void) {
 "#;
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn the_sandbox_holds_the_image_and_nothing_of_the_host() {
     let workshop = Workshop::new();
     // A program sees in the sandbox what it sees in a container of runc.
@@ -330,6 +340,7 @@ fn the_sandbox_holds_the_image_and_nothing_of_the_host() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn an_ordinary_user_may_prove_an_image() {
     let workshop = Workshop::new();
     let app = program(&workshop, "world", WORLD);
@@ -357,6 +368,7 @@ fn an_ordinary_user_may_prove_an_image() {
 }
 
 #[test]
+#[ignore = "needs the tools that .ci/install brings"]
 fn nothing_of_a_sandbox_is_left() {
     let workshop = Workshop::new();
     let temporary = workshop.directory("temporary");
