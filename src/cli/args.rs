@@ -1,5 +1,7 @@
 //! The arguments of every command.
 
+mod sign;
+
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -13,6 +15,11 @@ use crate::layer::Compression;
 use crate::registry::{Host, Mirror as RegistryMirror, Reference as RegistryReference};
 use crate::report::Budget;
 use crate::rootfs::Include;
+
+pub(super) use sign::{
+    AttestArguments, ImportKeyPairArguments, KeygenArguments, PublicKeyArguments, SignArguments,
+    SignatureForm, VerifyArguments, VerifyAttestationArguments,
+};
 
 use super::terminal::Level;
 #[cfg(feature = "debian")]
@@ -87,6 +94,21 @@ pub(super) enum Command {
     Login(LoginArguments),
     /// Forget the login of a registry
     Logout(LogoutArguments),
+    /// Make a key pair to sign with, as cosign's generate-key-pair
+    #[command(visible_alias = "generate-key-pair")]
+    Keygen(KeygenArguments),
+    /// Encrypt a key of openssl's for signing
+    ImportKeyPair(ImportKeyPairArguments),
+    /// Print the public half of a key
+    PublicKey(PublicKeyArguments),
+    /// Sign an image
+    Sign(SignArguments),
+    /// Verify that an image is signed, and print what was signed
+    Verify(VerifyArguments),
+    /// Attest something of an image: an SBOM, a scan, how it was made
+    Attest(AttestArguments),
+    /// Verify what is attested of an image, and print it
+    VerifyAttestation(VerifyAttestationArguments),
     /// List bases, show what is in one, and lock its packages
     Bases(BasesArguments),
     /// Show or prune the cache: compressed layers, packages, and what builds made on the way
@@ -324,6 +346,10 @@ pub(super) struct Build {
     /// --output says where (repeatable)
     #[arg(long, value_name = "REF", help_heading = "Output")]
     pub(super) push: Vec<RegistryReference>,
+    /// Sign the image with this key: a file, or env://VARIABLE; its password comes from
+    /// COSIGN_PASSWORD or the terminal
+    #[arg(long, value_name = "KEY", help_heading = "Output", value_hint = ValueHint::FilePath)]
+    pub(super) sign: Option<String>,
     /// Show what the image would hold, and write nothing
     #[arg(long, help_heading = "Output")]
     pub(super) dry_run: bool,
@@ -581,6 +607,9 @@ pub(super) struct PushArguments {
     /// Send the image for this platform alone [default: the whole index]
     #[arg(long, value_name = "OS/ARCH")]
     pub(super) platform: Option<Platform>,
+    /// Leave behind what is attached to the image: signatures, attestations
+    #[arg(long)]
+    pub(super) no_signatures: bool,
     #[command(flatten)]
     pub(super) registry: RegistryArguments,
 }
@@ -603,6 +632,9 @@ pub(super) struct PullArguments {
     /// this machine's platform]
     #[arg(long, value_name = "OS/ARCH")]
     pub(super) platform: Option<Platform>,
+    /// Leave behind what is attached to the image: signatures, attestations
+    #[arg(long)]
+    pub(super) no_signatures: bool,
     #[command(flatten)]
     pub(super) registry: RegistryArguments,
 }
@@ -618,6 +650,9 @@ pub(super) struct CopyArguments {
     /// Copy the image for this platform alone [default: the whole index]
     #[arg(long, value_name = "OS/ARCH")]
     pub(super) platform: Option<Platform>,
+    /// Leave behind what is attached to the image: signatures, attestations
+    #[arg(long)]
+    pub(super) no_signatures: bool,
     #[command(flatten)]
     pub(super) registry: RegistryArguments,
 }

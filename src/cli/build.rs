@@ -10,8 +10,9 @@ use anyhow::Context;
 use super::args::{Build, Format, Layers, ReportForm, RuntimeName, Search};
 use super::base::Ground;
 use super::images::Images;
+use super::sign::{Signer, of_path, of_repository, tell_log};
 use super::terminal::{Terminal, harmless};
-use super::{OVER_BUDGET, Usage, report, transfers};
+use super::{OVER_BUDGET, Usage, keys, report, transfers};
 use crate::app::{Runtime, RuntimeChoice};
 use crate::build::{Builder, LayerSplit, Output, Plan};
 use crate::helper::Helper;
@@ -20,9 +21,12 @@ use crate::layer::Cache;
 use crate::plugins::{Choice, Rules};
 use crate::rootfs::Base;
 use crate::scratch::Scratch;
+use crate::sign::Forms;
+use crate::sign::key::PrivateKey;
 use crate::smoke::Smoke;
 use crate::store::{self, Destination, Location};
 use crate::trace::{Profile, Traced, Tracing};
+use crate::transfer::Home;
 
 /// Builds an image and shows its report.
 pub(super) fn run(mut arguments: Build, terminal: &Terminal) -> anyhow::Result<ExitCode> {
@@ -36,6 +40,7 @@ pub(super) fn run(mut arguments: Build, terminal: &Terminal) -> anyhow::Result<E
     if let [platform] = arguments.platform.as_slice() {
         arguments = several::filled_in(&arguments, &platform.clone());
     }
+    let key = key(&arguments, terminal)?;
     let prepared = Prepared::new(&arguments, None, &images, terminal)?;
     if arguments.dry_run {
         terminal.result(&tree(&prepared.plan))?;
@@ -65,6 +70,9 @@ pub(super) fn run(mut arguments: Build, terminal: &Terminal) -> anyhow::Result<E
         terminal.warn(&reason);
     }
     terminal.built(&built, &output);
+    if let Some(key) = &key {
+        sign(&arguments, key, &output.destination, &images, terminal)?;
+    }
     let pushed = push(&arguments, &output.destination, &images, terminal)?;
     terminal.apart();
     if arguments.timings || terminal.is_verbose() {
@@ -120,7 +128,7 @@ impl Prepared {
         ground.lay_data(&mut builder)?;
         let destination = destination(arguments, &builder)?;
         destination.name(&arguments.tag).map_err(Usage::of)?;
-        refuse_to_push_an_archive(arguments, &destination)?;
+        refuse_a_docker_archive(arguments, &destination)?;
         let traced = trace(arguments, &mut builder, &destination, terminal)?;
         let plan = ground.plan(&mut builder, arguments, terminal)?;
         terminal.plan(&plan);
@@ -177,15 +185,66 @@ fn handle_signals(terminal: &Terminal) {
     }
 }
 
-/// The layers of such an archive are unpacked: nobody wants these in a registry.
-fn refuse_to_push_an_archive(arguments: &Build, destination: &Destination) -> Result<(), Usage> {
-    match destination {
-        Destination::DockerArchive(_) if !arguments.push.is_empty() => Err(Usage(
+/// The layers of such an archive are unpacked: nobody wants these in a registry. It has no room for
+/// signatures, either.
+fn refuse_a_docker_archive(arguments: &Build, destination: &Destination) -> Result<(), Usage> {
+    let problem = match destination {
+        Destination::DockerArchive(_) if !arguments.push.is_empty() => {
             "--push and --format docker-archive do not go together: build the archive by a run of its own"
-                .to_owned(),
-        )),
-        _ => Ok(()),
+        }
+        Destination::DockerArchive(_) if arguments.sign.is_some() => {
+            "--sign and --format docker-archive do not go together: a docker archive has no room for signatures"
+        }
+        _ => return Ok(()),
+    };
+    Err(Usage(problem.to_owned()))
+}
+
+/// The key to sign with, before anything is built: a wrong password should not cost a build.
+fn key(arguments: &Build, terminal: &Terminal) -> anyhow::Result<Option<PrivateKey>> {
+    match &arguments.sign {
+        Some(given) if !arguments.dry_run => keys::private(given, terminal).map(Some),
+        _ => Ok(None),
     }
+}
+
+/// Signs what was written to `destination`, for every name that it will be pushed to: a push takes
+/// the signatures along, so that no registry has the image unsigned at any moment.
+fn sign(
+    arguments: &Build,
+    key: &PrivateKey,
+    destination: &Destination,
+    images: &Images,
+    terminal: &Terminal,
+) -> anyhow::Result<()> {
+    let opened = images.open_at(written(arguments, destination))?;
+    let root = store::root(&*opened.source, opened.tag.as_deref())?;
+    let mut identities: Vec<String> = arguments.push.iter().map(of_repository).collect();
+    identities.sort_unstable();
+    identities.dedup();
+    if identities.is_empty() {
+        identities.push(of_path(destination.path()));
+    }
+    let signer = Signer {
+        key,
+        identities,
+        annotations: &Default::default(),
+        forms: Forms::Both,
+    };
+    let home = Home::Disk(destination.path());
+    let name = root.digest().to_string();
+    signer.sign(&*opened.source, &root, home, &name, terminal)?;
+    tell_log(terminal);
+    Ok(())
+}
+
+/// The image that a build has written.
+fn written(arguments: &Build, destination: &Destination) -> Location {
+    Location::Disk(store::Reference {
+        form: Some(destination.form()),
+        path: destination.path().to_path_buf(),
+        tag: Some(arguments.tag.clone()),
+    })
 }
 
 /// A layout that goes away, for an image that is only pushed or that is made of several.
@@ -224,12 +283,8 @@ fn push(
 ) -> anyhow::Result<Vec<String>> {
     let mut pushed = Vec::new();
     for reference in &arguments.push {
-        let opened = images.open_at(Location::Disk(store::Reference {
-            form: Some(destination.form()),
-            path: destination.path().to_path_buf(),
-            tag: Some(arguments.tag.clone()),
-        }))?;
-        let chosen = transfers::chosen(&opened, None)?;
+        let opened = images.open_at(written(arguments, destination))?;
+        let chosen = transfers::chosen_attached(&opened, None, false, terminal)?;
         let target = transfers::to_registry(images, reference, &opened, &chosen);
         let copied = transfers::copy("push", &opened, &chosen, &target, images, terminal)?;
         transfers::tell("pushed", &copied, &transfers::named(reference), terminal);

@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use oci_spec::image::Descriptor;
+
 use super::args::CopyArguments;
 use super::images::{Images, Opened};
 use super::terminal::Terminal;
@@ -15,11 +17,16 @@ pub(super) fn run(arguments: &CopyArguments, terminal: &Terminal) -> anyhow::Res
     let images = Images::new(&arguments.registry, &[&arguments.to, &arguments.from])?;
     let opened = images.open(&arguments.from)?;
     // Such an archive holds one image.
-    let host = is_for_one(&to).then(Platform::host);
-    let root = store::root(&*opened.source, opened.tag.as_deref());
-    let host = host.filter(|_| root.is_ok_and(|root| store::is_index(root.media_type())));
+    let is_one = is_for_one(&to);
+    let root = store::root(&*opened.source, opened.tag.as_deref()).ok();
+    let is_index = |root: &Descriptor| store::is_index(root.media_type());
+    let host = (is_one && root.as_ref().is_some_and(is_index)).then(Platform::host);
     let platform = arguments.platform.as_ref().or(host.as_ref());
-    let chosen = transfers::chosen(&opened, platform)?;
+    let without = arguments.no_signatures || is_one;
+    let chosen = transfers::chosen_attached(&opened, platform, without, terminal)?;
+    if let (true, false, Some(root)) = (is_one, arguments.no_signatures, &root) {
+        transfers::tell_left(&*opened.source, root, transfers::NO_ROOM, terminal);
+    }
     let tag = tag_of(&opened);
     let (target, name) = transfers::target(&to, &tag, &images, &opened, &chosen);
     let copied = transfers::copy("copy", &opened, &chosen, &target, &images, terminal)?;

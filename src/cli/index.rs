@@ -33,7 +33,9 @@ pub(super) fn run(arguments: &IndexArguments, terminal: &Terminal) -> anyhow::Re
     let gathered = transfer::index(existing.as_ref(), &parts, &annotations)?;
     let chosen = Chosen {
         root: gathered.root().clone(),
+        attached: false,
     };
+    tell_left(existing.as_ref(), &parts, &chosen, terminal);
     for (manifest, platform) in store::manifests(&gathered, &chosen.root)? {
         terminal.fact("platform", &format!("{platform} {}", manifest.digest()));
     }
@@ -50,6 +52,27 @@ pub(super) fn run(arguments: &IndexArguments, terminal: &Terminal) -> anyhow::Re
     };
     terminal.result(&format!("{result}\n"))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Says that signatures stay where they are: the index is another with each image in it.
+fn tell_left(
+    existing: Option<&Part<'_>>,
+    added: &[Part<'_>],
+    chosen: &Chosen,
+    terminal: &Terminal,
+) {
+    let other = existing.filter(|existing| existing.root.digest() != chosen.root.digest());
+    if let Some(part) = other {
+        let why = "of the index as it was, and left behind: sign the new one";
+        transfers::tell_left(part.source, &part.root, why, terminal);
+    }
+    for part in added {
+        let why = format!(
+            "left behind in {}: sign the index, with --recursive its images, too",
+            part.source.name()
+        );
+        transfers::tell_left(part.source, &part.root, &why, terminal);
+    }
 }
 
 /// The images, what is written first.

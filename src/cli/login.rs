@@ -1,7 +1,5 @@
 //! `distrobuild login` and `distrobuild logout`.
 
-mod typed;
-
 use std::io::IsTerminal;
 use std::os::fd::AsFd;
 use std::process::ExitCode;
@@ -13,8 +11,12 @@ use super::Usage;
 use super::args::{LoginArguments, LogoutArguments};
 use super::images::password_of_stdin;
 use super::terminal::Terminal;
+use super::typed;
 use crate::registry::credentials::{Keychain, Login, Secret, Stored};
 use crate::registry::{Client, Credentials, Host, Options, RegistryError};
+
+/// How a password comes in that cannot be typed.
+const OTHERWISE: &str = "pipe it in, with --password-stdin";
 
 /// Logs in: asks for what is missing, checks it against the registry, and keeps it.
 pub(super) fn run(arguments: &LoginArguments, terminal: &Terminal) -> anyhow::Result<ExitCode> {
@@ -107,7 +109,8 @@ fn who(arguments: &LoginArguments, terminal: &Terminal) -> anyhow::Result<(Strin
         Some(username) => username.clone(),
         None => {
             terminal.prompt(&format!("user name for {host}:"));
-            let line = typed::line(stdin.as_fd()).context("cannot read the user name")?;
+            let line =
+                typed::line(stdin.as_fd(), OTHERWISE).context("cannot read the user name")?;
             line.trim().to_owned()
         }
     };
@@ -115,7 +118,8 @@ fn who(arguments: &LoginArguments, terminal: &Terminal) -> anyhow::Result<(Strin
         anyhow::bail!("no user name was given for {host}");
     }
     let prompt = || terminal.prompt(&format!("password or token of {username} for {host}:"));
-    let password = typed::hidden(stdin.as_fd(), prompt).context("cannot read the password")?;
+    let password =
+        typed::hidden(stdin.as_fd(), OTHERWISE, prompt).context("cannot read the password")?;
     if password.is_empty() {
         anyhow::bail!("no password was given for {username} at {host}");
     }

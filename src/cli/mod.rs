@@ -11,6 +11,7 @@ mod diff;
 mod images;
 mod index;
 mod inspect;
+mod keys;
 mod load;
 mod login;
 mod made;
@@ -20,9 +21,12 @@ mod push;
 mod rebase;
 mod report;
 mod rm;
+mod sign;
 mod tags;
 mod terminal;
 mod transfers;
+mod typed;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -61,6 +65,13 @@ pub fn main() -> ExitCode {
         Some(Command::Load(load)) => load::run(&load, &terminal),
         Some(Command::Login(login)) => login::run(&login, &terminal),
         Some(Command::Logout(logout)) => login::forget(&logout, &terminal),
+        Some(Command::Keygen(keygen)) => keys::generate(&keygen, &terminal),
+        Some(Command::ImportKeyPair(import)) => keys::import(&import, &terminal),
+        Some(Command::PublicKey(key)) => keys::public(&key, &terminal),
+        Some(Command::Sign(sign)) => sign::run(&sign, &terminal),
+        Some(Command::Attest(attest)) => sign::attest(&attest, &terminal),
+        Some(Command::Verify(verify)) => verify::run(&verify, &terminal),
+        Some(Command::VerifyAttestation(verify)) => verify::attestation(&verify, &terminal),
         Some(Command::Bases(bases)) => bases::run(bases, &terminal),
         Some(Command::Cache(cache)) => cache::run(&cache, &terminal),
         None => build::run(arguments.build, &terminal),

@@ -29,7 +29,11 @@ pub(super) fn run(arguments: &PullArguments, terminal: &Terminal) -> anyhow::Res
     let root = store::root(&*opened.source, None)?;
     let host = (is_one && store::is_index(root.media_type())).then(Platform::host);
     let platform = arguments.platform.as_ref().or(host.as_ref());
-    let chosen = transfers::chosen(&opened, platform)?;
+    let without = arguments.no_signatures || is_one;
+    let chosen = transfers::chosen_attached(&opened, platform, without, terminal)?;
+    if is_one && !arguments.no_signatures {
+        transfers::tell_left(&*opened.source, &root, transfers::NO_ROOM, terminal);
+    }
     let shown = format!("{}:{name}", destination.path().display());
     let target = Target::Disk { destination, tag };
     let copied = transfers::copy("pull", &opened, &chosen, &target, &images, terminal)?;

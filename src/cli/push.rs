@@ -12,7 +12,8 @@ pub(super) fn run(arguments: &PushArguments, terminal: &Terminal) -> anyhow::Res
     let whose = format!("docker://{}", arguments.reference);
     let images = Images::new(&arguments.registry, &[&whose])?;
     let opened = images.open(&arguments.image)?;
-    let chosen = transfers::chosen(&opened, arguments.platform.as_ref())?;
+    let platform = arguments.platform.as_ref();
+    let chosen = transfers::chosen_attached(&opened, platform, arguments.no_signatures, terminal)?;
     let target = transfers::to_registry(&images, &arguments.reference, &opened, &chosen);
     let copied = transfers::copy("push", &opened, &chosen, &target, &images, terminal)?;
     let name = transfers::named(&arguments.reference);

@@ -68,10 +68,20 @@ pub(super) fn run(arguments: &RebaseArguments, terminal: &Terminal) -> anyhow::R
     );
     let (target, name) = transfers::target_with(&to, "latest", &images, mounts);
     let copy = |source: &dyn Source, root: Descriptor| -> anyhow::Result<Copied> {
-        let chosen = Chosen { root };
+        let chosen = Chosen {
+            root,
+            attached: false,
+        };
         transfers::copy_from(source, "rebase", &chosen, &target, &images, terminal)
     };
     let former = store::root(&*opened.source, opened.tag.as_deref())?;
+    if !is_same || arguments.platform.is_some() {
+        let why = "of the image as it was, and left behind: sign the new one";
+        transfers::tell_left(&*opened.source, &former, why, terminal);
+    } else if to != opened.location {
+        let why = "left behind: the image is the same, and copy takes them along";
+        transfers::tell_left(&*opened.source, &former, why, terminal);
+    }
     let copied = match moved.as_slice() {
         // As it is, with all that an index says and has beside its images.
         _ if is_same && arguments.platform.is_none() => copy(&*opened.source, former)?,

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use indicatif::ProgressBar;
+use oci_spec::image::Descriptor;
 
 use super::images::{Images, Opened};
 use super::terminal::{BAR_AFTER, Terminal, bar, lock};
@@ -74,14 +75,62 @@ impl Drop for Moving<'_> {
     }
 }
 
-/// What is copied of `opened`: the image for `platform`, or all that its name leads to.
+/// What is copied of `opened`: the image for `platform`, or all that its name leads to. What is
+/// attached to it stays behind unless that is asked for.
 pub(super) fn chosen(opened: &Opened, platform: Option<&Platform>) -> anyhow::Result<Chosen> {
     let root = match platform {
         Some(platform) => opened.select(Some(platform))?,
         None => store::root(&*opened.source, opened.tag.as_deref())?,
     };
-    Ok(Chosen { root })
+    Ok(Chosen {
+        root,
+        attached: false,
+    })
 }
+
+/// The same with what is attached to it, unless `--no-signatures` was given. Those of an index do
+/// not fit one of its images.
+pub(super) fn chosen_attached(
+    opened: &Opened,
+    platform: Option<&Platform>,
+    no_signatures: bool,
+    terminal: &Terminal,
+) -> anyhow::Result<Chosen> {
+    let chosen = Chosen {
+        attached: !no_signatures,
+        ..self::chosen(opened, platform)?
+    };
+    if let (Some(platform), true) = (platform, chosen.attached) {
+        let whole = store::root(&*opened.source, opened.tag.as_deref());
+        let is_other = |whole: &Descriptor| whole.digest() != chosen.root.digest();
+        let whole = whole.ok().filter(is_other);
+        if let Some(whole) = whole {
+            let why = format!(
+                "of the index of all platforms, and left behind with it: the image for {platform} is another"
+            );
+            tell_left(&*opened.source, &whole, &why, terminal);
+        }
+    }
+    Ok(chosen)
+}
+
+/// Says that what is attached to `root` does not go along, when anything is: `why` follows *are*.
+/// It is but nice to know, so a store that does not tell is no error.
+pub(super) fn tell_left(source: &dyn Source, root: &Descriptor, why: &str, terminal: &Terminal) {
+    if terminal.is_quiet() {
+        return;
+    }
+    let count = source.attached(root.digest()).map_or(0, |all| all.len());
+    let verb = if count == 1 { "is" } else { "are" };
+    if count > 0 {
+        let what = attached(count);
+        terminal.warn(&format!("{what} {verb} {why}"));
+    }
+}
+
+/// Why a docker archive gets nothing that is attached.
+pub(super) const NO_ROOM: &str =
+    "left behind: a docker archive has no room for them, an OCI archive or a layout has";
 
 /// The registry `reference` as a target for what is `chosen` of `opened`. When the image stands on
 /// another one of the same registry, that one's layers need not be sent.
@@ -185,7 +234,18 @@ pub(super) fn tell(verb: &str, copied: &Copied, name: &str, terminal: &Terminal)
     if !parts.is_empty() {
         terminal.fact("blobs", &parts.join(" · "));
     }
+    if copied.attached > 0 {
+        terminal.fact("with", &attached(copied.attached));
+    }
     terminal.fact(verb, &format!("{name} {}", copied.root.digest()));
+}
+
+/// What is attached need not be either; these are what people look for.
+fn attached(count: usize) -> String {
+    match count {
+        1 => "1 signature or attestation".to_owned(),
+        _ => format!("{count} signatures and attestations"),
+    }
 }
 
 fn blobs(count: usize) -> String {

@@ -10,7 +10,8 @@ use oci_spec::image::{
 use super::Platform;
 use crate::layer::Hasher;
 use crate::store::{
-    Source, StoreError, is_index, is_manifest, read_config, read_index, read_manifest, uncompressed,
+    Source, StoreError, is_attached, is_index, is_manifest, read_config, read_index, read_manifest,
+    uncompressed,
 };
 
 /// How deep an index may lie in an index.
@@ -237,7 +238,8 @@ impl Validator<'_> {
         };
         self.version(at, manifest.schema_version());
         self.own_media_type(at, manifest.media_type().as_ref(), descriptor.media_type());
-        if !is_config(manifest.config().media_type()) {
+        // cosign gives its signatures the config of an image.
+        if !is_config(manifest.config().media_type()) || is_attached(descriptor) {
             // An artifact: its blobs are of any type, and no file system.
             self.read(&format!("{at} config"), manifest.config());
             for (number, layer) in (1..).zip(manifest.layers()) {

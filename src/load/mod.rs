@@ -48,6 +48,7 @@ pub fn load(
     let archive = scratch.path().join("image.tar");
     let chosen = Chosen {
         root: image.clone(),
+        attached: false,
     };
     let target = Target::Disk {
         destination: Destination::DockerArchive(archive.clone()),

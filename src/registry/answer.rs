@@ -42,6 +42,7 @@ impl<'a> Question<'a> {
             method,
             repository,
             writes: false,
+            fresh: false,
             also: None,
             place,
             headers: Vec::new(),

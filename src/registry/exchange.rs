@@ -28,6 +28,9 @@ pub(super) struct Question<'a> {
     /// Whether it changes something there, or is asked in order to: the token must allow `push`,
     /// and no mirror is asked.
     pub(super) writes: bool,
+    /// Whether a mirror is asked only when the registry itself is out of reach: a copy may lack what
+    /// was added a moment ago.
+    pub(super) fresh: bool,
     /// A second repository of the same registry that the token must allow to read (for a mount).
     pub(super) also: Option<&'a Repository>,
     pub(super) place: Place<'a>,
@@ -122,6 +125,7 @@ impl Client {
             method: Method::GET,
             repository: &repository,
             writes: false,
+            fresh: false,
             also: None,
             place: Place::Path(""),
             headers: Vec::new(),
@@ -157,37 +161,69 @@ impl Client {
 
     /// Asks, and reads the head of the answer. What only reads is asked of mirrors first.
     pub(super) fn ask(&self, question: &Question<'_>) -> Result<Answer, RegistryError> {
-        if question.may_be_mirrored() {
-            for mirror in &self.options.mirrors {
-                if mirror.of != question.repository.host || self.resting.has(&mirror.host) {
-                    continue;
-                }
-                let is_its_own = match question.place {
-                    Place::Path(_) => false,
-                    Place::Url(url) if is_at(url, &mirror.host) => true,
-                    Place::Url(_) => continue,
-                };
-                let repository = mirror.repository(&question.repository.path);
-                let mirrored = Question {
-                    method: question.method.clone(),
-                    repository: &repository,
-                    headers: question.headers.clone(),
-                    also: None,
-                    body: Body::None,
-                    ..*question
-                };
-                if is_its_own {
-                    return self.ask_itself(&mirrored, Patience::new(&self.options));
-                }
-                match self.ask_itself(&mirrored, Patience::little(&self.options)) {
-                    Ok(answer) if answer.status.is_success() => return Ok(answer),
-                    Ok(_)
-                    | Err(RegistryError::Unauthorized { .. } | RegistryError::Denied { .. }) => {}
-                    Err(_) => self.resting.add(&mirror.host),
-                }
+        if question.fresh
+            && let Some(answer) = self.ask_itself_freshly(question)
+        {
+            return Ok(answer);
+        }
+        match self.ask_mirrors(question) {
+            Some(answer) => answer,
+            None => self.ask_itself(question, Patience::new(&self.options)),
+        }
+    }
+
+    /// Asks the registry before its mirrors; `None` when there are none, it is not at hand, or it
+    /// lets only others in: then mirrors are worth a try.
+    fn ask_itself_freshly(&self, question: &Question<'_>) -> Option<Answer> {
+        let host = &question.repository.host;
+        let is_mirrored = self.options.mirrors.iter().any(|mirror| mirror.of == *host);
+        let is_of_mirror = matches!(question.place, Place::Url(url) if !is_at(url, host));
+        if !is_mirrored || is_of_mirror || self.resting.has(host) {
+            return None;
+        }
+        match self.ask_itself(question, Patience::little(&self.options)) {
+            Ok(answer) => Some(answer),
+            Err(RegistryError::Unauthorized { .. } | RegistryError::Denied { .. }) => None,
+            Err(_) => {
+                self.resting.add(host);
+                None
             }
         }
-        self.ask_itself(question, Patience::new(&self.options))
+    }
+
+    /// Asks the mirrors of the registry; `None` when there is none that answers.
+    fn ask_mirrors(&self, question: &Question<'_>) -> Option<Result<Answer, RegistryError>> {
+        if !question.may_be_mirrored() {
+            return None;
+        }
+        for mirror in &self.options.mirrors {
+            if mirror.of != question.repository.host || self.resting.has(&mirror.host) {
+                continue;
+            }
+            let is_its_own = match question.place {
+                Place::Path(_) => false,
+                Place::Url(url) if is_at(url, &mirror.host) => true,
+                Place::Url(_) => continue,
+            };
+            let repository = mirror.repository(&question.repository.path);
+            let mirrored = Question {
+                method: question.method.clone(),
+                repository: &repository,
+                headers: question.headers.clone(),
+                also: None,
+                body: Body::None,
+                ..*question
+            };
+            if is_its_own {
+                return Some(self.ask_itself(&mirrored, Patience::new(&self.options)));
+            }
+            match self.ask_itself(&mirrored, Patience::little(&self.options)) {
+                Ok(answer) if answer.status.is_success() => return Some(Ok(answer)),
+                Ok(_) | Err(RegistryError::Unauthorized { .. } | RegistryError::Denied { .. }) => {}
+                Err(_) => self.resting.add(&mirror.host),
+            }
+        }
+        None
     }
 
     /// Asks the registry itself.

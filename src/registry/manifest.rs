@@ -25,6 +25,8 @@ pub struct Manifest {
 pub(super) enum Asked {
     /// The registry, or a mirror of it.
     Anybody,
+    /// The registry, or a mirror when it is out of reach: for what may have changed just now.
+    Freshly,
     /// The registry alone, of which something is to be changed.
     Itself,
 }
@@ -43,6 +45,16 @@ impl Client {
     ) -> Result<Manifest, RegistryError> {
         self.fetch_manifest(repository, wanted, Asked::Anybody)?
             .map_err(|answer| answer.refusal(&name(repository, wanted)))
+    }
+
+    /// The same of the registry itself, never of a mirror, and with the rights to change it:
+    /// this is for what is to be replaced there. `None` when it is not there.
+    pub(crate) fn own_manifest(
+        &self,
+        repository: &Repository,
+        wanted: &str,
+    ) -> Result<Option<Manifest>, RegistryError> {
+        Ok(self.fetch_manifest(repository, wanted, Asked::Itself)?.ok())
     }
 
     /// The same; the answer when the registry does not have it.
@@ -188,6 +200,7 @@ fn question<'a>(
 ) -> Question<'a> {
     Question {
         writes: asked == Asked::Itself,
+        fresh: asked == Asked::Freshly,
         headers: vec![(ACCEPT_HEADER, HeaderValue::from_static(ACCEPT))],
         ..Question::reading(method, repository, Place::Path(path))
     }

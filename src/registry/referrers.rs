@@ -37,7 +37,8 @@ static KEEPING: Mutex<()> = Mutex::new(());
 
 impl Client {
     /// The manifests that have the one with this digest as their `subject`, of one artifact type
-    /// when it is given.
+    /// when it is given. A mirror is asked only when the registry itself is out of reach: its copy
+    /// of the list may be an older one.
     ///
     /// # Errors
     /// When the registry does not allow it, or the answer makes no sense. A registry that knows
@@ -48,10 +49,29 @@ impl Client {
         digest: &Digest,
         artifact_type: Option<&str>,
     ) -> Result<Vec<Descriptor>, RegistryError> {
-        let what = format!("what refers to {digest} in {repository}");
-        let mut found = match self.listed(repository, digest, artifact_type, &what)? {
+        self.referring(repository, digest, artifact_type, Asked::Freshly)
+    }
+
+    /// The same by the registry itself, never by a mirror, and with the rights to change it: this
+    /// is for what is to be pushed there.
+    pub(crate) fn own_referrers(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+    ) -> Result<Vec<Descriptor>, RegistryError> {
+        self.referring(repository, digest, None, Asked::Itself)
+    }
+
+    fn referring(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        artifact_type: Option<&str>,
+        asked: Asked,
+    ) -> Result<Vec<Descriptor>, RegistryError> {
+        let mut found = match self.listed(repository, digest, artifact_type, asked)? {
             Some(found) => found,
-            None => self.tagged(repository, digest, artifact_type)?,
+            None => self.tagged(repository, digest, artifact_type, asked)?,
         };
         let mut seen = std::collections::HashSet::new();
         found.retain(|descriptor| seen.insert(descriptor.digest().to_string()));
@@ -64,8 +84,9 @@ impl Client {
         repository: &Repository,
         digest: &Digest,
         artifact_type: Option<&str>,
-        what: &str,
+        asked: Asked,
     ) -> Result<Option<Vec<Descriptor>>, RegistryError> {
+        let what = &format!("what refers to {digest} in {repository}");
         let query = artifact_type.map(|wanted| format!("?artifactType={}", encoded(wanted)));
         let path = format!("referrers/{digest}{}", query.unwrap_or_default());
         let mut next: Option<Url> = None;
@@ -75,10 +96,12 @@ impl Client {
             let place = next.as_ref().map_or(Place::Path(&path), Place::Url);
             let answer = self.ask_whole(
                 &Question {
+                    writes: asked == Asked::Itself,
                     headers: vec![(
                         ACCEPT,
                         HeaderValue::from_static("application/vnd.oci.image.index.v1+json"),
                     )],
+                    fresh: asked == Asked::Freshly,
                     ..Question::reading(Method::GET, repository, place)
                 },
                 DOCUMENT_LIMIT,
@@ -120,9 +143,10 @@ impl Client {
         repository: &Repository,
         digest: &Digest,
         artifact_type: Option<&str>,
+        asked: Asked,
     ) -> Result<Vec<Descriptor>, RegistryError> {
         let tag = referrers_tag(digest);
-        match self.index_at(repository, &tag, Asked::Anybody)? {
+        match self.index_at(repository, &tag, asked)? {
             Some(index) => entries(&index.bytes, artifact_type, false, &name(repository, &tag)),
             None => Ok(Vec::new()),
         }
@@ -139,6 +163,11 @@ impl Client {
         };
         if is_index(manifest.descriptor.media_type()) {
             return Ok(Some(manifest));
+        }
+        // `cosign copy` gives the image itself this tag. That is no list, and matters only to who
+        // has to write one there.
+        if asked != Asked::Itself {
+            return Ok(None);
         }
         Err(bad_answer(
             &name(repository, tag),
@@ -169,12 +198,50 @@ impl Client {
         if header(&answer.headers, SUBJECT) == Some(subject.as_ref()) {
             return Ok(());
         }
-        let tag = referrers_tag(&subject);
+        let own = descriptor.digest().as_ref();
+        self.keep(repository, &subject, true, |list| {
+            let is_in = list.iter().any(|entry| is_of(entry, own));
+            if !is_in {
+                list.push(entry(descriptor, &manifest));
+            }
+            !is_in
+        })
+    }
+
+    /// After a manifest was removed: takes it out of the list of what refers to `subject`, where
+    /// a client has to keep that.
+    ///
+    /// # Errors
+    /// When the registry does not allow it, or the list makes no sense.
+    pub(crate) fn forget_referrer(
+        &self,
+        repository: &Repository,
+        subject: &Digest,
+        removed: &Digest,
+    ) -> Result<(), RegistryError> {
+        self.keep(repository, subject, false, |list| {
+            let before = list.len();
+            list.retain(|entry| !is_of(entry, removed.as_ref()));
+            list.len() != before
+        })
+    }
+
+    /// Changes the list of what refers to `subject`, which is begun when there is none and
+    /// `begins` says so. `change` tells whether it did anything.
+    fn keep(
+        &self,
+        repository: &Repository,
+        subject: &Digest,
+        begins: bool,
+        change: impl FnOnce(&mut Vec<Value>) -> bool,
+    ) -> Result<(), RegistryError> {
+        let tag = referrers_tag(subject);
         let what = name(repository, &tag);
         let _one = KEEPING.lock().unwrap_or_else(PoisonError::into_inner);
         let mut index = match self.index_at(repository, &tag, Asked::Itself)? {
             Some(index) => members(&index.bytes).map_err(|problem| bad_answer(&what, problem))?,
-            None => empty_index(),
+            None if begins => empty_index(),
+            None => return Ok(()),
         };
         let list = index.entry("manifests").or_insert(Value::Null);
         if list.is_null() {
@@ -186,14 +253,9 @@ impl Client {
                 "its list of manifests is none".to_owned(),
             ));
         };
-        let own = descriptor.digest().as_ref();
-        if list
-            .iter()
-            .any(|entry| entry.get("digest").and_then(Value::as_str) == Some(own))
-        {
+        if !change(list) {
             return Ok(());
         }
-        list.push(entry(descriptor, &manifest));
         let media_type = match index.get("mediaType").and_then(Value::as_str) {
             Some(media_type) => MediaType::from(media_type),
             None => MediaType::ImageIndex,
@@ -209,6 +271,11 @@ impl Client {
         self.put_document(repository, &tag, &descriptor, &bytes)?;
         Ok(())
     }
+}
+
+/// Whether an entry of such an index is the manifest with this digest.
+fn is_of(entry: &Value, digest: &str) -> bool {
+    entry.get("digest").and_then(Value::as_str) == Some(digest)
 }
 
 /// The tag of the index of what refers to the manifest with this digest: 32 characters of the

@@ -6,12 +6,17 @@ use std::io::{Cursor, Read};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use oci_spec::image::{
-    ANNOTATION_REF_NAME, Descriptor, ImageIndex, ImageIndexBuilder, MediaType, SCHEMA_VERSION,
+    ANNOTATION_REF_NAME, Descriptor, Digest, ImageIndex, ImageIndexBuilder, MediaType,
+    SCHEMA_VERSION,
 };
 
 use super::blob::embedded;
+use super::manifest::{Asked, is_tag};
 use super::{Client, Manifest, Reference, RegistryError};
-use crate::store::{Check, DOCUMENT_LIMIT, Source, StoreError, Verified, is_index, is_manifest};
+use crate::store::{
+    Attached, Check, DOCUMENT_LIMIT, Link, SUFFIXES, Said, Source, StoreError, Verified,
+    attached_tag, in_order, is_index, is_manifest,
+};
 
 /// The most bytes of documents that are kept so that they are not asked for twice.
 const MOST_KEPT: usize = 32 << 20;
@@ -92,16 +97,45 @@ impl Remote {
             return Ok(Arc::clone(document));
         }
         let document: Arc<[u8]> = self.fetch(descriptor)?.into();
+        self.keep(digest, &document);
+        Ok(document)
+    }
+
+    /// Keeps a document while there is room.
+    fn keep(&self, digest: String, document: &Arc<[u8]>) {
         let mut kept = self.kept();
         if kept.bytes + document.len() <= MOST_KEPT
             && kept
                 .documents
-                .insert(digest, Arc::clone(&document))
+                .insert(digest, Arc::clone(document))
                 .is_none()
         {
             kept.bytes += document.len();
         }
-        Ok(document)
+    }
+
+    /// What has one of cosign's tags of `subject`.
+    fn at_tag(&self, subject: &Digest, suffix: &str) -> Result<Option<Attached>, RegistryError> {
+        let tag = attached_tag(subject, suffix);
+        if !is_tag(&tag) {
+            // Made of a digest that is too long for one.
+            return Ok(None);
+        }
+        let repository = &self.reference.repository;
+        let found = self
+            .client
+            .fetch_manifest(repository, &tag, Asked::Freshly)?;
+        let Ok(Manifest { descriptor, bytes }) = found else {
+            return Ok(None);
+        };
+        let mut manifest = descriptor;
+        let said = Said::in_manifest(&bytes).ok();
+        manifest.set_artifact_type(said.and_then(|said| said.artifact_type));
+        self.keep(manifest.digest().to_string(), &bytes.into());
+        Ok(Some(Attached {
+            manifest,
+            link: Link::Tag(tag),
+        }))
     }
 
     fn fetch(&self, descriptor: &Descriptor) -> Result<Vec<u8>, StoreError> {
@@ -203,6 +237,34 @@ impl Source for Remote {
             digest,
             size,
         )))
+    }
+
+    fn attached(&self, subject: &Digest) -> Result<Vec<Attached>, StoreError> {
+        let repository = &self.reference.repository;
+        // None of them waits for another.
+        let (referrers, tagged) = std::thread::scope(|scope| {
+            let tags = SUFFIXES.map(|suffix| scope.spawn(move || self.at_tag(subject, suffix)));
+            let referrers = self.client.referrers(repository, subject, None);
+            let tagged = tags.map(|tag| {
+                tag.join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            });
+            (referrers, tagged)
+        });
+        let failed = |error| StoreError::Registry(Box::new(error));
+        let mut attached = Vec::new();
+        for found in tagged {
+            attached.extend(found.map_err(failed)?);
+        }
+        for manifest in referrers.map_err(failed)? {
+            attached.push(Attached {
+                manifest,
+                link: Link::Subject,
+            });
+        }
+        attached.retain(|one| one.manifest.digest() != subject);
+        in_order(&mut attached);
+        Ok(attached)
     }
 
     fn repository(&self) -> Option<&super::Repository> {

@@ -13,6 +13,7 @@ use super::share::sum;
 use crate::image::Platform;
 use crate::store::{
     self, Source, StoreError, is_index, is_manifest, named, read_config, read_index, read_manifest,
+    under,
 };
 
 /// By these a builder (BuildKit) marks an attestation and names the manifest that it is of.
@@ -141,11 +142,8 @@ pub fn root(source: &dyn Source, tag: Option<&str>) -> Result<Option<Descriptor>
 /// The entries under `tag`, each digest once; at least one.
 fn entries(source: &dyn Source, tag: Option<&str>) -> Result<Vec<Descriptor>, StoreError> {
     let mut seen = BTreeSet::new();
-    let index = source.index()?;
-    let mut entries = index.manifests().clone();
-    entries.retain(|entry| {
-        tag.is_none_or(|tag| named(entry, tag)) && seen.insert(entry.digest().to_string())
-    });
+    let mut entries = under(source.index()?.manifests().clone(), tag);
+    entries.retain(|entry| seen.insert(entry.digest().to_string()));
     let store = source.name();
     if entries.is_empty() {
         let tags = store::tags(source)?;

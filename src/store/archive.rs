@@ -7,12 +7,13 @@ use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use oci_spec::image::{Descriptor, ImageIndex};
+use oci_spec::image::{Descriptor, Digest, ImageIndex};
 use rustix::fs::OFlags;
 
+use super::attached::Known;
 use super::layout::check_version;
 use super::read::{Verified, blob_path, bounded, document};
-use super::{Source, StoreError};
+use super::{Attached, Source, StoreError};
 
 /// The most entries that an archive may have; docker's largest have some hundreds.
 const MOST_ENTRIES: usize = 200_000;
@@ -284,6 +285,7 @@ impl Read for Slice<'_> {
 #[derive(Debug)]
 pub struct OciArchive {
     pub(super) tar: Tar,
+    known: Known,
 }
 
 impl OciArchive {
@@ -310,7 +312,10 @@ impl OciArchive {
     pub(super) fn of(tar: Tar) -> Result<Self, StoreError> {
         let version = tar.document("oci-layout")?.unwrap_or_default();
         check_version(&tar.name(), &version)?;
-        Ok(Self { tar })
+        Ok(Self {
+            tar,
+            known: Known::default(),
+        })
     }
 
     pub(super) fn raw_index(&self) -> Result<Vec<u8>, StoreError> {
@@ -340,6 +345,10 @@ impl Source for OciArchive {
             digest,
             descriptor.size(),
         )))
+    }
+
+    fn attached(&self, subject: &Digest) -> Result<Vec<Attached>, StoreError> {
+        self.known.attached(self, self.raw_index()?, subject)
     }
 
     fn name(&self) -> String {

@@ -18,15 +18,16 @@ use oci_spec::image::Digest as OciDigest;
 
 use super::archive::Tar;
 use super::docker_commit;
-use super::entry::{Commit, Unpacked, digest};
+use super::entry::{Change, Commit, Unpacked, digest};
 use super::garbage::garbage;
-use super::index::{Edit, With, edit};
+use super::index::Edit;
 use super::layout::LAYOUT_FILE;
 use super::output::{State, look};
 use super::read::blob_path;
 use super::stage::{Content, Directory, StagedBlob};
 use super::steps::step;
 use super::uncompress::uncompressed;
+use super::with::With;
 use super::writer::Writer;
 use super::{DockerArchive, Form, OciArchive, Source, StoreError, interrupt};
 use crate::layer::Hasher;
@@ -167,13 +168,24 @@ pub(super) fn commit(writer: &Writer, commit: &Commit<'_>) -> Result<(), StoreEr
         commit,
         current: current.as_ref(),
     };
-    let parts = match &current {
-        Some(Archive::Docker(archive)) => docker_commit::parts(Some(archive), commit, &blobs)?,
-        None if writer.form == Form::DockerArchive => docker_commit::parts(None, commit, &blobs)?,
-        Some(Archive::Oci(archive)) => oci(Some(archive), commit, &blobs)?,
-        None => oci(None, commit, &blobs)?,
+    let no_room = || StoreError::NoRoomForAttached(path.clone());
+    let parts = match (&current, &commit.change) {
+        (Some(Archive::Oci(archive)), _) => oci(Some(archive), commit, &blobs)?,
+        (None, Change::Attach { .. }) => return Err(StoreError::NotFound(path.clone())),
+        (None, Change::Put(_)) if writer.form != Form::DockerArchive => oci(None, commit, &blobs)?,
+        (_, Change::Put(put)) if commit.attached.is_empty() => {
+            let current = match &current {
+                Some(Archive::Docker(archive)) => Some(archive.as_ref()),
+                _ => None,
+            };
+            Some(docker_commit::parts(current, put, &blobs)?)
+        }
+        _ => return Err(no_room()),
     };
-    replace(path, &directory, &parts)
+    match parts {
+        Some(parts) => replace(path, &directory, &parts),
+        None => Ok(()),
+    }
 }
 
 /// Writes the archive anew and gives it its name.
@@ -217,27 +229,32 @@ impl<'a> Blobs<'a> {
     }
 }
 
+/// The parts of the new archive; `None` when it has all that is to be attached.
 fn oci<'a>(
     current: Option<&'a OciArchive>,
     commit: &'a Commit<'a>,
     blobs: &Blobs<'a>,
-) -> Result<Parts<'a>, StoreError> {
+) -> Result<Option<Parts<'a>>, StoreError> {
     let old = current.map(OciArchive::raw_index).transpose()?;
     let base = current.map(|archive| archive as &dyn Source);
-    let mut source = With::of(&blobs.writer.path, base, commit.entry);
-    let edit = edit(
-        &source,
-        old.as_deref(),
-        &commit.entry.root,
-        commit.reference,
-        commit.how,
-    )?;
+    let mut source = With {
+        name: blobs.writer.path.display().to_string(),
+        base,
+        documents: commit.documents(),
+    };
+    let edit = commit.edit(&source, old.as_deref())?;
     source.add(&edit);
+    if let (Some(archive), Change::Attach { .. }) = (current, &commit.change)
+        && old.as_deref() == Some(edit.index.as_slice())
+        && has_all(archive, &source)
+    {
+        return Ok(None);
+    }
     let mut parts = Parts::default();
     if let Some(archive) = current {
         parts.rest = kept(archive, &source, &edit).0;
     }
-    for blob in &commit.entry.blobs {
+    for blob in commit.blobs() {
         let digest = blob.digest().as_ref();
         if !source.documents.contains_key(digest) {
             let name = blob_path(&source.name, blob.digest())?.0;
@@ -249,7 +266,16 @@ fn oci<'a>(
         parts.rest.insert(name, Part::Bytes(bytes.into_owned()));
     }
     parts.first = head(edit);
-    Ok(parts)
+    Ok(Some(parts))
+}
+
+/// Whether an archive has all the documents of `source`, byte for byte.
+fn has_all(archive: &OciArchive, source: &With<'_>) -> bool {
+    source.documents.iter().all(|(text, bytes)| {
+        let name = digest(&source.name, text).and_then(|found| blob_path(&source.name, &found));
+        let there = name.and_then(|(name, _)| archive.tar.document(&name));
+        there.is_ok_and(|there| there.as_deref() == Some(bytes.as_ref()))
+    })
 }
 
 /// The blobs of an archive that stay after `edit`, and the number and bytes of those that do not.

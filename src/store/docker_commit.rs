@@ -6,30 +6,30 @@ use oci_spec::image::{Digest as OciDigest, ImageConfiguration, ImageManifest};
 
 use super::archive_commit::{Blobs, Part, Parts};
 use super::docker::Item;
-use super::entry::{Commit, Unpacked};
-use super::index::With;
+use super::entry::{Put, Unpacked};
 use super::read::document;
 use super::reference::familiar;
 use super::select::{flatten, is_manifest};
 use super::uncompress::uncompressed;
+use super::with::With;
 use super::{DockerArchive, StoreError};
 use crate::image::canonical;
 use crate::layer::{Digest, Hasher};
 
 pub(super) fn parts<'a>(
     current: Option<&'a DockerArchive>,
-    commit: &'a Commit<'a>,
+    put: &'a Put<'a>,
     blobs: &Blobs<'a>,
 ) -> Result<Parts<'a>, StoreError> {
-    let (config, manifest) = image(commit, blobs)?;
-    let layers = match &commit.unpacked {
+    let (config, manifest) = image(put, blobs)?;
+    let layers = match &put.unpacked {
         Some(known) => known.clone(),
         None => measured(config, &manifest, blobs)?,
     };
     let tar = |layer: &Unpacked| format!("{}.tar", layer.diff_id.hex());
     let new = Item {
         config: format!("{}.json", Digest::of(config).hex()),
-        repo_tags: commit.reference.map(str::to_owned).into_iter().collect(),
+        repo_tags: put.reference.map(str::to_owned).into_iter().collect(),
         layers: layers.iter().map(tar).collect(),
     };
     let mut parts = Parts::default();
@@ -63,14 +63,11 @@ pub(super) fn parts<'a>(
 }
 
 /// The config and the manifest of the one image.
-fn image<'a>(
-    commit: &'a Commit<'a>,
-    blobs: &Blobs<'_>,
-) -> Result<(&'a [u8], ImageManifest), StoreError> {
+fn image<'a>(put: &'a Put<'a>, blobs: &Blobs<'_>) -> Result<(&'a [u8], ImageManifest), StoreError> {
     let store = blobs.writer.path.display().to_string();
-    let root = &commit.entry.root;
+    let root = &put.entry.root;
     if !is_manifest(root.media_type()) {
-        let source = With::of(&blobs.writer.path, None, commit.entry);
+        let source = With::of(&blobs.writer.path, None, put.entry);
         let images = flatten(&source, vec![root.clone()]).unwrap_or_default();
         let mut platforms: Vec<String> = images
             .iter()
@@ -84,8 +81,7 @@ fn image<'a>(
         });
     }
     let bytes_of = |digest: &OciDigest| {
-        commit
-            .entry
+        put.entry
             .document(digest)
             .ok_or_else(|| StoreError::MissingBlob {
                 store: store.clone(),

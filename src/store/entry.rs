@@ -1,13 +1,15 @@
 //! What a commit puts under a tag: an image of any kind, byte for byte.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use oci_spec::image::{Descriptor, Digest as OciDigest};
 
-use super::StoreError;
+use super::index::{Edit, beside, edit};
 use super::read::{Verified, blob_path};
 use super::stage::StagedBlob;
+use super::{Attachment, Source, StoreError};
 use crate::image::{Image, layer_descriptor};
 use crate::layer::{Digest, Layer};
 
@@ -58,6 +60,10 @@ impl Entry {
     #[must_use]
     pub fn document(&self, digest: &OciDigest) -> Option<&[u8]> {
         self.documents.get(digest.as_ref()).map(Vec::as_slice)
+    }
+
+    pub(super) fn borrowed(&self) -> BTreeMap<String, Cow<'_, [u8]>> {
+        borrowed(&self.documents)
     }
 
     /// Checks that the root is there and that every document has its digest.
@@ -118,13 +124,81 @@ impl From<&Layer> for Unpacked {
     }
 }
 
+/// Documents that stay where they are.
+pub(super) fn borrowed(documents: &BTreeMap<String, Vec<u8>>) -> BTreeMap<String, Cow<'_, [u8]>> {
+    documents
+        .iter()
+        .map(|(digest, bytes)| (digest.clone(), Cow::Borrowed(bytes.as_slice())))
+        .collect()
+}
+
 /// One commit.
 pub(super) struct Commit<'a> {
-    pub(super) entry: &'a Entry,
+    pub(super) change: Change<'a>,
     /// The staged blobs by digest.
     pub(super) staged: &'a BTreeMap<String, StagedBlob>,
+    /// What comes beside images.
+    pub(super) attached: &'a [Attachment],
+}
+
+/// What a commit does.
+pub(super) enum Change<'a> {
+    /// Puts something under a tag.
+    Put(Put<'a>),
+    /// Adds only what is attached.
+    Attach {
+        /// The image.
+        subject: &'a OciDigest,
+        /// What goes that is attached to it.
+        removed: &'a [OciDigest],
+    },
+}
+
+/// Something to be put under a tag.
+pub(super) struct Put<'a> {
+    pub(super) entry: &'a Entry,
     pub(super) reference: Option<&'a str>,
     pub(super) how: How,
     /// The layers of the image where it is known what is in their blobs.
     pub(super) unpacked: Option<Vec<Unpacked>>,
+}
+
+impl<'a> Commit<'a> {
+    fn entries(&self) -> impl Iterator<Item = &'a Entry> {
+        let put = match &self.change {
+            Change::Put(put) => Some(put.entry),
+            Change::Attach { .. } => None,
+        };
+        let attached = self.attached.iter().map(|one| &one.entry);
+        put.into_iter().chain(attached)
+    }
+
+    /// All documents, by digest.
+    pub(super) fn documents(&self) -> BTreeMap<String, Cow<'a, [u8]>> {
+        let entries = self.entries();
+        entries.flat_map(Entry::borrowed).collect()
+    }
+
+    /// All other blobs, each once.
+    pub(super) fn blobs(&self) -> Vec<&'a Descriptor> {
+        let mut seen = BTreeSet::new();
+        let blobs = self.entries().flat_map(|entry| &entry.blobs);
+        blobs
+            .filter(|blob| seen.insert(blob.digest().as_ref()))
+            .collect()
+    }
+
+    /// What becomes of the index `old` of `source`, which has the documents.
+    pub(super) fn edit(&self, source: &dyn Source, old: Option<&[u8]>) -> Result<Edit, StoreError> {
+        match &self.change {
+            Change::Put(put) => {
+                let root = &put.entry.root;
+                edit(source, old, root, put.reference, put.how, self.attached)
+            }
+            Change::Attach { subject, removed } => {
+                let old = old.unwrap_or(b"{}");
+                beside(source, old, subject, self.attached, removed)
+            }
+        }
+    }
 }

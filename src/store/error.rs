@@ -183,6 +183,17 @@ pub enum StoreError {
         /// The platforms of the index.
         platforms: Vec<String>,
     },
+    /// Something should be attached in a docker archive.
+    #[error("cannot attach anything to an image in {}: a docker archive has no room for signatures and attestations; copy the image to an OCI layout, an OCI archive or a registry first", .0.display())]
+    NoRoomForAttached(PathBuf),
+    /// Something should be attached to what is not there.
+    #[error("{store} has no image with the digest {digest}")]
+    NoSuchDigest {
+        /// The store.
+        store: String,
+        /// The digest.
+        digest: String,
+    },
     /// A tag should go from a store that does not let one go.
     #[error("cannot remove a tag from {}: it is a docker archive, and tags are removed from OCI layouts and OCI archives alone; write it anew with the images that should stay", .0.display())]
     NotRemovable(PathBuf),

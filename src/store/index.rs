@@ -7,19 +7,21 @@
 //! each: most tools take the first entry of a tag, whatever its platform, and choose
 //! by platform in such an inner index alone.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read;
-use std::path::Path;
 
-use oci_spec::image::{ANNOTATION_REF_NAME, Descriptor, ImageIndex, MediaType};
+use oci_spec::image::{
+    ANNOTATION_REF_NAME, Descriptor, Digest as OciDigest, ImageIndex, MediaType,
+};
 use serde_json::{Map, Value, json};
 
+use super::attached::KIND;
 use super::docker::ANNOTATION_IMAGE_NAME;
-use super::entry::{Entry, How};
-use super::read::{blob_path, document};
+use super::entry::How;
+use super::items::{Item, Items, annotate, take_kind};
+use super::read::document;
 use super::select::{is_index, named, platform_of, tag, tags_of};
-use super::{Source, StoreError, read_document};
+use super::with::With;
+use super::{Attachment, Source, StoreError, read_document};
 use crate::image::{Platform, canonical, descriptor, parse};
 use crate::layer::Digest;
 
@@ -42,28 +44,38 @@ pub(super) struct Edit {
 /// Puts `root` under `reference` into the index `old` of `source`, in place of what has
 /// that tag; of that, images for other platforms stay when it is merged. Without a tag it is
 /// added once, beside all others.
+///
+/// What was attached to what goes by that goes, too; what is in `attached` comes.
 pub(super) fn edit(
     source: &dyn Source,
     old: Option<&[u8]>,
     root: &Descriptor,
     reference: Option<&str>,
     how: How,
+    attached: &[Attachment],
 ) -> Result<Edit, StoreError> {
     let store = source.name();
-    let (mut index, old_entries) = opened(&store, old)?;
+    let (mut index, mut items) = opened(&store, old)?;
     let is_same = |described: &Descriptor| match reference {
         Some(reference) => tag(described) == Some(reference),
         None => tag(described).is_none() && described.digest() == root.digest(),
     };
+    let mut going = items.0.iter().filter_map(|item| item.described.as_ref());
+    let may_be_attached =
+        !attached.is_empty() || going.any(|d| is_same(d) && d.digest() != root.digest());
+    if may_be_attached {
+        items.tie(source)?;
+    }
     let (mut entries, mut replaced) = (Vec::new(), Vec::new());
     let mut place = None;
-    for entry in old_entries {
-        match serde_json::from_value::<Descriptor>(entry.clone()) {
-            Ok(described) if is_same(&described) => {
+    let all = items.0.clone();
+    for item in all {
+        match &item.described {
+            Some(described) if is_same(described) => {
                 place.get_or_insert(entries.len());
-                replaced.push((described, entry));
+                replaced.push((described.clone(), item.entry));
             }
-            _ => entries.push(entry),
+            _ => entries.push(item),
         }
     }
 
@@ -73,36 +85,72 @@ pub(super) fn edit(
         (Some(_), How::Merge) => other_platforms(source, &replaced, &fresh)?,
         _ => Vec::new(),
     };
-    let new = if kept.is_empty() {
-        tagged(untagged(json!(root)), reference)
+    let mut new = if kept.is_empty() {
+        Item::of(tagged(untagged(json!(root)), reference))
     } else {
         let bytes = inner_index(source, &replaced, root, kept, fresh);
         let digest = Digest::of(&bytes);
         let described = descriptor(MediaType::ImageIndex, &digest, bytes.len() as u64);
         made.insert(digest.to_string(), bytes);
-        tagged(json!(described), reference)
+        Item::of(tagged(json!(described), reference))
     };
+    // The same image is found by what it was found by.
+    let described = new.described.as_ref();
+    if let Some(kind) = described.and_then(|described| items.kind_of(described.digest())) {
+        new.annotate(KIND, &kind);
+    }
     entries.insert(place.unwrap_or(entries.len()), new);
-    index.insert("manifests".into(), Value::Array(entries));
-    let replaced = replaced.into_iter().map(|(described, _)| described);
-    closed(&store, &index, made, replaced.collect())
+    items.0 = entries;
+    let mut replaced: Vec<Descriptor> = replaced
+        .into_iter()
+        .map(|(described, _)| described)
+        .collect();
+    if may_be_attached {
+        let with_made = With::over(source, &made);
+        replaced.extend(items.attach(&with_made, attached)?);
+        replaced.extend(items.take_orphans(&with_made, &replaced));
+        items.arrange(&with_made);
+    }
+    index.insert("manifests".into(), Value::Array(items.into_entries()));
+    closed(&store, &index, made, replaced)
 }
 
-/// Takes the entries of `tags` out of the index `old` of `source`.
+/// Puts `attached` beside the image with the digest `subject` in the index `old` of `source`, and
+/// takes out what is attached to it and has one of the digests `removed`.
+pub(super) fn beside(
+    source: &dyn Source,
+    old: &[u8],
+    subject: &OciDigest,
+    attached: &[Attachment],
+    removed: &[OciDigest],
+) -> Result<Edit, StoreError> {
+    let store = source.name();
+    let (mut index, mut items) = opened(&store, Some(old))?;
+    items.tie(source)?;
+    items.check_there(source, [subject])?;
+    let comes = |digest: &OciDigest| attached.iter().any(|one| one.entry.root.digest() == digest);
+    let removed: Vec<OciDigest> = removed.iter().filter(|d| !comes(d)).cloned().collect();
+    let mut replaced = items.detach(subject, &removed);
+    replaced.extend(items.attach(source, attached)?);
+    replaced.extend(items.take_orphans(source, &replaced));
+    items.arrange(source);
+    index.insert("manifests".into(), Value::Array(items.into_entries()));
+    closed(&store, &index, BTreeMap::new(), replaced)
+}
+
+/// Takes the entries of `tags` out of the index `old` of `source`, and what is attached to what
+/// goes by that.
 pub(super) fn without(
     source: &dyn Source,
     old: &[u8],
     tags: &[String],
 ) -> Result<Edit, StoreError> {
     let store = source.name();
-    let (mut index, old_entries) = opened(&store, Some(old))?;
-    let described: Vec<Option<Descriptor>> = old_entries
-        .iter()
-        .map(|entry| serde_json::from_value(entry.clone()).ok())
-        .collect();
+    let (mut index, mut items) = opened(&store, Some(old))?;
+    let described = || items.0.iter().filter_map(|item| item.described.as_ref());
     for tag in tags {
-        if !described.iter().flatten().any(|entry| named(entry, tag)) {
-            let there: Vec<Descriptor> = described.into_iter().flatten().collect();
+        if !described().any(|entry| named(entry, tag)) {
+            let there: Vec<Descriptor> = described().cloned().collect();
             return Err(StoreError::NoSuchTag {
                 store,
                 tag: tag.clone(),
@@ -110,21 +158,23 @@ pub(super) fn without(
             });
         }
     }
-    let (mut entries, mut removed) = (Vec::new(), Vec::new());
-    for (entry, described) in old_entries.into_iter().zip(described) {
-        match described {
-            Some(described) if tags.iter().any(|tag| named(&described, tag)) => {
-                removed.push(described);
-            }
-            _ => entries.push(entry),
+    items.tie(source)?;
+    let mut removed = Vec::new();
+    items.0.retain(|item| match &item.described {
+        Some(described) if tags.iter().any(|tag| named(described, tag)) => {
+            removed.push(described.clone());
+            false
         }
-    }
-    index.insert("manifests".into(), Value::Array(entries));
+        _ => true,
+    });
+    removed.extend(items.take_orphans(source, &removed));
+    items.arrange(source);
+    index.insert("manifests".into(), Value::Array(items.into_entries()));
     closed(&store, &index, BTreeMap::new(), removed)
 }
 
 /// An index and, apart, its entries.
-fn opened(store: &str, old: Option<&[u8]>) -> Result<(Map<String, Value>, Vec<Value>), StoreError> {
+fn opened(store: &str, old: Option<&[u8]>) -> Result<(Map<String, Value>, Items), StoreError> {
     let mut index: Map<String, Value> = match old {
         Some(bytes) => document(store, "index.json", bytes)?,
         None => Map::new(),
@@ -137,8 +187,8 @@ fn opened(store: &str, old: Option<&[u8]>) -> Result<(Map<String, Value>, Vec<Va
         .entry("mediaType")
         .or_insert_with(|| json!(MediaType::ImageIndex));
     match index.remove("manifests") {
-        Some(Value::Array(entries)) => Ok((index, entries)),
-        None => Ok((index, Vec::new())),
+        Some(Value::Array(entries)) => Ok((index, Items::of(entries))),
+        None => Ok((index, Items::of(Vec::new()))),
         Some(_) => Err(StoreError::damaged(
             store,
             "index.json",
@@ -166,11 +216,8 @@ fn closed(
 }
 
 fn tagged(mut entry: Value, reference: Option<&str>) -> Value {
-    if let (Some(reference), Some(members)) = (reference, entry.as_object_mut()) {
-        let annotations = members.entry("annotations").or_insert_with(|| json!({}));
-        if let Some(annotations) = annotations.as_object_mut() {
-            annotations.insert(ANNOTATION_REF_NAME.into(), json!(reference));
-        }
+    if let Some(reference) = reference {
+        annotate(&mut entry, ANNOTATION_REF_NAME, reference);
     }
     entry
 }
@@ -184,6 +231,7 @@ pub(crate) fn untagged(mut entry: Value) -> Value {
         let none_left = annotations.is_some_and(|annotations| {
             annotations.remove(ANNOTATION_REF_NAME);
             annotations.remove(ANNOTATION_IMAGE_NAME);
+            take_kind(annotations);
             annotations.is_empty()
         });
         if none_left {
@@ -338,57 +386,4 @@ pub(crate) fn platform_order(entry: &Value) -> (bool, String, String, String) {
     };
     let os = part("os");
     (os == "unknown", os, part("architecture"), part("variant"))
-}
-
-/// A store with documents that are not in it yet.
-pub(super) struct With<'a> {
-    pub(super) name: String,
-    pub(super) base: Option<&'a dyn Source>,
-    pub(super) documents: BTreeMap<String, Cow<'a, [u8]>>,
-}
-
-impl<'a> With<'a> {
-    /// The store at `path`, with those of `entry`.
-    pub(super) fn of(path: &Path, base: Option<&'a dyn Source>, entry: &'a Entry) -> Self {
-        let documents = entry.documents.iter();
-        Self {
-            name: path.display().to_string(),
-            base,
-            documents: documents
-                .map(|(digest, bytes)| (digest.clone(), Cow::Borrowed(bytes.as_slice())))
-                .collect(),
-        }
-    }
-
-    /// Adds what an edit has made.
-    pub(super) fn add(&mut self, edit: &Edit) {
-        let made = edit.made.iter();
-        self.documents
-            .extend(made.map(|(digest, bytes)| (digest.clone(), Cow::Owned(bytes.clone()))));
-    }
-}
-
-impl Source for With<'_> {
-    fn index(&self) -> Result<ImageIndex, StoreError> {
-        self.base
-            .map_or_else(|| Ok(ImageIndex::default()), Source::index)
-    }
-
-    fn blob(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + '_>, StoreError> {
-        let digest = descriptor.digest();
-        // Refuses what no store takes.
-        blob_path(&self.name, digest)?;
-        match (self.documents.get(digest.as_ref()), self.base) {
-            (Some(bytes), _) => Ok(Box::new(bytes.as_ref())),
-            (None, Some(base)) => base.blob(descriptor),
-            (None, None) => Err(StoreError::MissingBlob {
-                store: self.name.clone(),
-                digest: digest.to_string(),
-            }),
-        }
-    }
-
-    fn name(&self) -> String {
-        self.name.clone()
-    }
 }

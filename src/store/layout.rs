@@ -5,12 +5,13 @@ use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use oci_spec::image::{Descriptor, ImageIndex};
+use oci_spec::image::{Descriptor, Digest, ImageIndex};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
+use super::attached::{Known, in_order};
 use super::read::{Verified, blob_path, bounded, document};
-use super::{Source, StoreError};
+use super::{Attached, Source, StoreError};
 
 /// The directory's version, which image-spec 1.1 still has.
 pub(super) const LAYOUT_VERSION: &str = "1.0.0";
@@ -26,6 +27,7 @@ pub(super) const LAYOUT_FILE: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
 pub struct Layout {
     path: PathBuf,
     directory: OwnedFd,
+    known: Known,
 }
 
 impl Layout {
@@ -41,7 +43,11 @@ impl Layout {
                 Errno::NOENT => StoreError::NotFound(path.clone()),
                 error => StoreError::errno(&path, "open")(error),
             })?;
-        let layout = Self { path, directory };
+        let layout = Self {
+            path,
+            directory,
+            known: Known::default(),
+        };
         layout.check_version()?;
         Ok(layout)
     }
@@ -55,6 +61,16 @@ impl Layout {
         };
         let bytes = bounded(&self.name(), "oci-layout", size, file)?;
         check_version(&self.name(), &bytes)
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its handle.
+    pub(super) fn directory(&self) -> &OwnedFd {
+        &self.directory
     }
 
     /// The bytes of `index.json`.
@@ -160,6 +176,13 @@ impl Source for Layout {
             digest,
             descriptor.size(),
         )))
+    }
+
+    fn attached(&self, subject: &Digest) -> Result<Vec<Attached>, StoreError> {
+        let mut found = self.known.attached(self, self.raw_index()?, subject)?;
+        found.extend(self.unlisted(&self.index()?, subject)?);
+        in_order(&mut found);
+        Ok(found)
     }
 
     fn name(&self) -> String {

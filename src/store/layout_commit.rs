@@ -13,14 +13,15 @@ use std::sync::PoisonError;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
-use super::entry::{Commit, digest};
+use super::entry::{Change, Commit, digest};
 use super::garbage::garbage;
-use super::index::{Edit, With, edit};
+use super::index::Edit;
 use super::layout::LAYOUT_FILE;
 use super::output::{State, look};
 use super::read::blob_path;
 use super::stage::{Content, DIRECTORY_MODE, Directory, StagedBlob, named, write_file};
 use super::steps::step;
+use super::with::With;
 use super::writer::Writer;
 use super::{Form, Layout, Source, StoreError, interrupt};
 
@@ -30,6 +31,9 @@ const TRIES: usize = 32;
 pub(super) fn commit(writer: &Writer, commit: &Commit<'_>) -> Result<(), StoreError> {
     for _ in 0..TRIES {
         let done = match look(&writer.path, Form::Layout)? {
+            State::Absent if matches!(commit.change, Change::Attach { .. }) => {
+                return Err(StoreError::NotFound(writer.path.clone()));
+            }
             State::Absent => create(writer, commit)?,
             State::Blank | State::Present => merge(writer, commit)?,
         };
@@ -62,14 +66,12 @@ fn create(writer: &Writer, commit: &Commit<'_>) -> Result<bool, StoreError> {
         path: temporary.path.clone(),
         handle,
     };
-    let source = With::of(path, None, commit.entry);
-    let edit = edit(
-        &source,
-        None,
-        &commit.entry.root,
-        commit.reference,
-        commit.how,
-    )?;
+    let source = With {
+        name: path.display().to_string(),
+        base: None,
+        documents: commit.documents(),
+    };
+    let edit = commit.edit(&source, None)?;
     place_blobs(writer, &directory, commit, &source.documents)?.keep();
     step("blobs")?;
     write_file(&directory, "oci-layout", LAYOUT_FILE.as_bytes())?;
@@ -116,14 +118,12 @@ fn merge(writer: &Writer, commit: &Commit<'_>) -> Result<bool, StoreError> {
     };
     let old = layout.as_ref().map(Layout::raw_index).transpose()?;
     let base = layout.as_ref().map(|layout| layout as &dyn Source);
-    let mut source = With::of(path, base, commit.entry);
-    let edit = edit(
-        &source,
-        old.as_deref(),
-        &commit.entry.root,
-        commit.reference,
-        commit.how,
-    )?;
+    let mut source = With {
+        name: path.display().to_string(),
+        base,
+        documents: commit.documents(),
+    };
+    let edit = commit.edit(&source, old.as_deref())?;
     source.add(&edit);
     let placed = place_blobs(writer, &directory, commit, &source.documents)?;
     step("blobs")?;
@@ -198,7 +198,7 @@ impl Drop for Placed {
     }
 }
 
-/// Gives every blob of the entry its name in `directory`.
+/// Gives every blob of a commit its name in `directory`.
 fn place_blobs(
     writer: &Writer,
     directory: &Directory,
@@ -206,7 +206,7 @@ fn place_blobs(
     documents: &BTreeMap<String, Cow<'_, [u8]>>,
 ) -> Result<Placed, StoreError> {
     let mut placed = Placed::new(directory)?;
-    for blob in &commit.entry.blobs {
+    for blob in commit.blobs() {
         let digest = blob.digest().as_ref();
         let held = writer.held.lock().unwrap_or_else(PoisonError::into_inner);
         match (commit.staged.get(digest), held.get(digest)) {

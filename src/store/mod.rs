@@ -15,10 +15,14 @@
 //! | `entry.rs` | what is committed |
 //! | `layout_commit.rs` `archive_commit.rs` `docker_commit.rs` | the commit of each form |
 //! | `remove.rs` `index.rs` `garbage.rs` | tags removed; editing an index; what is no longer used |
+//! | `attached.rs` `attach.rs` `items.rs` | what is attached to images; attaching it; its place in an index |
+//! | `with.rs` | a store with documents that are not in it yet |
 //! | `interrupt.rs` | Ctrl-C |
 
 mod archive;
 mod archive_commit;
+mod attach;
+mod attached;
 mod docker;
 mod docker_commit;
 mod entry;
@@ -26,6 +30,7 @@ mod error;
 mod garbage;
 mod index;
 pub(crate) mod interrupt;
+mod items;
 mod layout;
 mod layout_commit;
 mod location;
@@ -39,13 +44,18 @@ mod select;
 mod stage;
 mod steps;
 mod uncompress;
+mod unlisted;
+mod with;
 mod writer;
 
 use std::io::Read;
 
-use oci_spec::image::{Descriptor, ImageIndex};
+use oci_spec::image::{Descriptor, Digest, ImageIndex};
 
 pub use archive::OciArchive;
+pub use attach::attach;
+pub use attached::{Attached, Attachment, Link, SUFFIXES, attached_tag};
+pub(crate) use attached::{Said, in_order, is_attached};
 pub use docker::{ANNOTATION_IMAGE_NAME, DockerArchive};
 pub use entry::{Entry, How};
 pub use error::StoreError;
@@ -60,7 +70,7 @@ pub use read::{DOCUMENT_LIMIT, read_config, read_document, read_index, read_mani
 pub use reference::{Form, Reference};
 pub use remove::{Removed, remove_tags};
 pub use roots::{manifests, root};
-pub(crate) use select::{DEEPEST, MOST_MANIFESTS, is_index, is_manifest, named};
+pub(crate) use select::{DEEPEST, MOST_MANIFESTS, is_index, is_manifest, named, under};
 pub use select::{images, platform_of, select, tags};
 pub use stage::StagedBlob;
 pub(crate) use uncompress::uncompressed;
@@ -82,6 +92,15 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// [`StoreError::MissingBlob`] when there is no such blob, others when it cannot be read.
     fn blob(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + '_>, StoreError>;
+
+    /// What is attached to the manifest with the digest `subject`: signatures and the like.
+    ///
+    /// # Errors
+    /// When it cannot be told. That nothing is attached is none.
+    fn attached(&self, subject: &Digest) -> Result<Vec<Attached>, StoreError> {
+        let _ = subject;
+        Ok(Vec::new())
+    }
 
     /// Its name for people: the path that was given.
     fn name(&self) -> String;

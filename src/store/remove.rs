@@ -3,16 +3,17 @@
 use std::path::Path;
 
 use super::archive_commit::{self, Archive, Parts, head, kept};
-use super::index::{With, without};
+use super::index::without;
 use super::layout_commit::remove_garbage;
 use super::stage::{Directory, write_file};
 use super::steps::step;
+use super::with::With;
 use super::{DockerArchive, Form, Layout, Reference, Source, StoreError, interrupt, open};
 
 /// What went with some tags.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Removed {
-    /// Entries of the index.
+    /// Entries of the index: those of the tags, and of what was attached to what went.
     pub entries: usize,
     /// Blobs that nothing else uses.
     pub blobs: usize,
@@ -22,7 +23,8 @@ pub struct Removed {
 
 /// Takes `tags` from the layout or OCI archive at `path`, all of them or, where one is not there,
 /// none. Blobs that nothing else in it uses go, too; in a store that holds an image which
-/// cannot be read none go, for it is not known what that uses.
+/// cannot be read none go, for it is not known what that uses. So it is with what is attached to
+/// what goes: signatures and the like.
 ///
 /// As in a commit, readers see the old or the new index at any moment.
 ///

@@ -2,11 +2,12 @@
 
 use oci_spec::image::Descriptor;
 
-use super::select::{flatten, named, tags_of};
+use super::select::{flatten, tags_of, under};
 use super::{Source, StoreError};
 use crate::image::Platform;
 
-/// The one manifest or index that has this tag; without a tag, that of the whole store.
+/// The one manifest or index that has this tag; without a tag, that of the whole store, beside
+/// what is attached to it.
 ///
 /// # Errors
 /// When there is none, or several: then the message lists what there is.
@@ -14,14 +15,11 @@ pub fn root(source: &dyn Source, tag: Option<&str>) -> Result<Descriptor, StoreE
     let store = source.name();
     let index = source.index()?;
     let all = index.manifests();
-    let mut entries: Vec<&Descriptor> = all
-        .iter()
-        .filter(|entry| tag.is_none_or(|tag| named(entry, tag)))
-        .collect();
+    let mut entries = under(all.clone(), tag);
     let mut seen = std::collections::BTreeSet::new();
     entries.retain(|entry| seen.insert(entry.digest().to_string()));
     match (entries.as_slice(), tag) {
-        ([one], _) => Ok((*one).clone()),
+        ([one], _) => Ok(one.clone()),
         ([], None) => Err(StoreError::Empty(store)),
         ([], Some(tag)) => Err(StoreError::NoSuchTag {
             store,
@@ -30,7 +28,7 @@ pub fn root(source: &dyn Source, tag: Option<&str>) -> Result<Descriptor, StoreE
         }),
         // The entries of one tag beside each other: an old way to have several platforms.
         (_, Some(_)) => {
-            let images = flatten(source, entries.into_iter().cloned().collect())?;
+            let images = flatten(source, entries)?;
             let mut platforms: Vec<String> = images
                 .iter()
                 .map(|(_, platform)| platform.to_string())

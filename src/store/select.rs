@@ -2,6 +2,7 @@
 
 use oci_spec::image::{ANNOTATION_REF_NAME, Descriptor, MediaType};
 
+use super::attached::{is_attached, without_attached};
 use super::docker::ANNOTATION_IMAGE_NAME;
 use super::reference::familiar;
 use super::{Source, StoreError, read_config, read_index, read_manifest};
@@ -30,13 +31,13 @@ pub(crate) fn tag(descriptor: &Descriptor) -> Option<&str> {
     annotation(descriptor, ANNOTATION_REF_NAME)
 }
 
-fn annotation<'a>(descriptor: &'a Descriptor, key: &str) -> Option<&'a str> {
+pub(super) fn annotation<'a>(descriptor: &'a Descriptor, key: &str) -> Option<&'a str> {
     let annotations = descriptor.annotations().as_ref()?;
     annotations.get(key).map(String::as_str)
 }
 
 /// The tags of a store, sorted, each once. An image of a docker archive is listed by its
-/// whole name.
+/// whole name. cosign's tags of what is attached to an image are no images and left out.
 ///
 /// # Errors
 /// When the index cannot be read.
@@ -50,7 +51,8 @@ pub(super) fn tags_of(entries: &[Descriptor]) -> Vec<String> {
             .or(tag(d))
             .map(str::to_owned)
     };
-    let mut tags: Vec<String> = entries.iter().filter_map(name).collect();
+    let entries = entries.iter().filter(|entry| !is_attached(entry));
+    let mut tags: Vec<String> = entries.filter_map(name).collect();
     tags.sort_unstable();
     tags.dedup();
     tags
@@ -58,7 +60,8 @@ pub(super) fn tags_of(entries: &[Descriptor]) -> Vec<String> {
 
 /// The image manifests under `tag` (of the whole store without one), indexes opened,
 /// each with its platform: that of its descriptor, or else of its config. Attestations,
-/// which builders list for the platform `unknown/unknown`, are left out.
+/// which builders list for the platform `unknown/unknown`, are left out, and of a whole store
+/// what is attached to another image.
 ///
 /// # Errors
 /// When an index or a config cannot be read.
@@ -66,12 +69,19 @@ pub fn images(
     source: &dyn Source,
     tag: Option<&str>,
 ) -> Result<Vec<(Descriptor, Platform)>, StoreError> {
-    let index = source.index()?;
-    let entries = index
-        .manifests()
-        .iter()
-        .filter(|d| tag.is_none_or(|tag| named(d, tag)));
-    flatten(source, entries.cloned().collect())
+    let entries = under(source.index()?.manifests().clone(), tag);
+    flatten(source, entries)
+}
+
+/// The entries that have a tag; without one those that are meant by none.
+pub(crate) fn under(mut entries: Vec<Descriptor>, tag: Option<&str>) -> Vec<Descriptor> {
+    match tag {
+        Some(tag) => {
+            entries.retain(|entry| named(entry, tag));
+            entries
+        }
+        None => without_attached(entries),
+    }
 }
 
 /// Whether an entry of an index has the tag, or the name, `wanted`.
@@ -122,7 +132,7 @@ pub fn platform_of(source: &dyn Source, descriptor: &Descriptor) -> Result<Platf
 
 /// The manifest of the image with this tag and platform.
 ///
-/// Without a tag the store must have one image; without a platform the one there is,
+/// Without a tag the store must have one image, beside what is attached to it; without a platform the one there is,
 /// or of several that of this machine.
 ///
 /// # Errors
@@ -136,10 +146,7 @@ pub fn select(
     let index = source.index()?;
     let all = index.manifests();
     let tags = tags_of(all);
-    let entries: Vec<Descriptor> = match tag {
-        Some(tag) => all.iter().filter(|d| named(d, tag)).cloned().collect(),
-        None => all.clone(),
-    };
+    let entries = under(all.clone(), tag);
     let entries_are_of = tags_of(&entries);
     match tag {
         Some(tag) if entries.is_empty() => {

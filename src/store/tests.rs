@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod atomicity;
+mod attached;
 pub(crate) mod entries;
 mod forms;
 mod hostile;

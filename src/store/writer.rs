@@ -9,12 +9,12 @@ use oci_spec::image::{Descriptor, Digest as OciDigest};
 use rustix::fs::Access;
 use rustix::io::Errno;
 
-use super::entry::{Commit, Entry, How, Unpacked};
+use super::entry::{Change, Commit, Entry, How, Put, Unpacked};
 use super::output::{State, absolute, look, parent};
 use super::read::blob_path;
 use super::reference::{check_tag, repo_tag};
 use super::stage::{Directory, StagedBlob};
-use super::{Form, Layout, StoreError, archive_commit, layout_commit};
+use super::{Attachment, Form, Layout, StoreError, archive_commit, layout_commit};
 use crate::image::Image;
 use crate::layer::Digest;
 
@@ -172,16 +172,23 @@ impl Writer {
         }
     }
 
+    /// The layout or OCI archive that was there at first.
+    pub(crate) fn there(&self) -> Option<&dyn super::Source> {
+        match (&self.layout, &self.archive) {
+            (Some(layout), _) => Some(layout),
+            (None, Some(archive_commit::Archive::Oci(archive))) => Some(archive),
+            _ => None,
+        }
+    }
+
     /// The digests of what stands under `reference` in the layout or OCI archive that was there
     /// at first.
     #[must_use]
     pub fn under(&self, reference: &str) -> Vec<OciDigest> {
-        let index = match (&self.layout, &self.archive) {
-            (Some(layout), _) => super::Source::index(layout),
-            (None, Some(archive_commit::Archive::Oci(archive))) => super::Source::index(archive),
-            _ => return Vec::new(),
+        let Some(there) = self.there() else {
+            return Vec::new();
         };
-        let entries = index.map(|index| index.manifests().clone());
+        let entries = there.index().map(|index| index.manifests().clone());
         let entries = entries.unwrap_or_default().into_iter();
         entries
             .filter(|entry| super::select::tag(entry) == Some(reference))
@@ -217,21 +224,24 @@ impl Writer {
             .map(|(digest, blob)| (digest.to_string(), blob))
             .collect();
         let unpacked = image.layers.iter().map(Unpacked::from).collect();
-        self.put(
-            &Entry::from(image),
-            &staged,
+        let put = Put {
+            entry: &Entry::from(image),
             reference,
-            How::Merge,
-            Some(unpacked),
-        )
+            how: How::Merge,
+            unpacked: Some(unpacked),
+        };
+        self.put(put, &staged, &[])
     }
 
     /// Puts `entry` into the destination under `reference`, with the blobs that were staged;
     /// those that it [holds](Self::holds) may be left out. As [`commit`](Self::commit), for images,
     /// indexes and artifacts of any origin.
     ///
+    /// `attached` gets its place beside it in the same edit of the index; all that it needs is
+    /// among its documents, the blobs that were staged, and what is there.
+    ///
     /// A docker archive takes one image, whose layers are checked against the diff_ids of its
-    /// config.
+    /// config, and nothing attached.
     ///
     /// # Errors
     /// As [`commit`](Self::commit); also when a document is not what its digest says, or a docker
@@ -242,52 +252,66 @@ impl Writer {
         blobs: Vec<(OciDigest, StagedBlob)>,
         reference: Option<&str>,
         how: How,
+        attached: &[Attachment],
     ) -> Result<Committed, StoreError> {
-        entry.check(&self.path.display().to_string())?;
+        if self.form == Form::DockerArchive && !attached.is_empty() {
+            return Err(StoreError::NoRoomForAttached(self.path.clone()));
+        }
+        let store = self.path.display().to_string();
+        entry.check(&store)?;
+        for one in attached {
+            one.entry.check(&store)?;
+        }
         let staged = blobs
             .into_iter()
             .map(|(digest, blob)| (digest.to_string(), blob))
             .collect();
-        self.put(entry, &staged, reference, how, None)
+        let put = Put {
+            entry,
+            reference,
+            how,
+            unpacked: None,
+        };
+        self.put(put, &staged, attached)
     }
 
     fn put(
         &self,
-        entry: &Entry,
+        put: Put<'_>,
         staged: &BTreeMap<String, StagedBlob>,
-        reference: Option<&str>,
-        how: How,
-        unpacked: Option<Vec<Unpacked>>,
+        attached: &[Attachment],
     ) -> Result<Committed, StoreError> {
-        let reference = reference
+        let reference = put
+            .reference
             .map(|tag| name_in(self.form, &self.path, tag))
             .transpose()?;
-        self.check_sizes(entry, staged)?;
-        let commit = Commit {
-            entry,
+        let descriptor = put.entry.root.clone();
+        self.write(&Commit {
+            change: Change::Put(Put {
+                reference: reference.as_deref(),
+                ..put
+            }),
             staged,
-            reference: reference.as_deref(),
-            how,
-            unpacked,
-        };
-        match self.form {
-            Form::Layout => layout_commit::commit(self, &commit)?,
-            Form::OciArchive | Form::DockerArchive => archive_commit::commit(self, &commit)?,
-        }
+            attached,
+        })?;
         Ok(Committed {
             path: self.path.clone(),
             reference,
-            descriptor: entry.root.clone(),
+            descriptor,
         })
     }
 
-    fn check_sizes(
-        &self,
-        entry: &Entry,
-        staged: &BTreeMap<String, StagedBlob>,
-    ) -> Result<(), StoreError> {
-        for blob in &entry.blobs {
-            let Some(found) = staged.get(blob.digest().as_ref()) else {
+    pub(super) fn write(&self, commit: &Commit<'_>) -> Result<(), StoreError> {
+        self.check_sizes(commit)?;
+        match self.form {
+            Form::Layout => layout_commit::commit(self, commit),
+            Form::OciArchive | Form::DockerArchive => archive_commit::commit(self, commit),
+        }
+    }
+
+    fn check_sizes(&self, commit: &Commit<'_>) -> Result<(), StoreError> {
+        for blob in commit.blobs() {
+            let Some(found) = commit.staged.get(blob.digest().as_ref()) else {
                 continue;
             };
             if found.size() != blob.size() {

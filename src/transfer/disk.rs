@@ -7,59 +7,68 @@ use std::sync::{Mutex, PoisonError};
 use oci_spec::image::{Descriptor, Digest, MediaType};
 use rustix::process::{Resource, Rlimit};
 
-use super::walk::Walk;
+use super::along::{Along, Fate, gather, joined, written};
+use super::push::blobs;
+use super::walk::{Walk, walk};
 use super::work::{Stop, each};
-use super::{Copied, Progress, TransferError};
+use super::{Chosen, Copied, Progress, TransferError};
 use crate::store::{
-    Destination, Form, How, Source, StagedBlob, StoreError, Writer, is_manifest, platform_of,
+    Attached, Attachment, Destination, Form, How, Link, Source, StagedBlob, StoreError, Writer,
+    is_manifest, platform_of, read_document,
 };
 
 /// How much is read at once, in bytes.
 const BLOCK: usize = 256 << 10;
 
-/// Writes all that `walk` has found in `source` to `destination` under `tag`.
+/// Writes what is chosen of `source` to `destination` under `tag`.
 pub(super) fn write(
     source: &dyn Source,
-    walk: &Walk,
+    chosen: &Chosen,
     destination: &Destination,
     tag: &str,
     parallel: NonZeroUsize,
     progress: &dyn Progress,
 ) -> Result<Copied, TransferError> {
-    check_form(source, walk, destination)?;
+    let walk = walk(source, &chosen.root)?;
+    check_form(source, &walk, destination)?;
     let name = destination.name(tag)?;
     let writer = Writer::open(destination)?;
+    let has_room = destination.form() != Form::DockerArchive;
+    let along = match chosen.attached && has_room {
+        true => gather(source, &chosen.root, parallel)?,
+        false => Vec::new(),
+    };
+    let along = fates(along, &writer)?;
     let mut copied = Copied {
         images: walk.images,
+        attached: along.len(),
         ..Copied::none(&walk.entry.root)
     };
-    make_room(walk.entry.blobs.len() + walk.entry.documents.len() + parallel.get());
+    let walks = || std::iter::once(&walk).chain(along.iter().filter_map(kept));
+    let blobs = blobs(source, walks())?;
+    let documents = walks()
+        .map(|walk| walk.entry.documents.len())
+        .sum::<usize>();
+    make_room(blobs.len() + documents + parallel.get());
 
     let mut missing: Vec<&Descriptor> = Vec::new();
-    for blob in &walk.entry.blobs {
+    let mut configs = 0;
+    for (blob, bytes) in &blobs {
         if writer.holds(blob) {
             copied.present += 1;
-        } else {
-            missing.push(blob);
+            continue;
+        }
+        copied.sent += 1;
+        copied.sent_bytes += blob.size();
+        match bytes {
+            Some(_) => configs += blob.size(),
+            None => missing.push(blob),
         }
     }
-    let mut configs = 0;
-    for (digest, bytes) in walk.configs() {
-        if holds(&writer, digest, bytes) {
-            copied.present += 1;
-        } else {
-            copied.sent += 1;
-            configs += bytes.len() as u64;
-        }
-    }
-    copied.sent += missing.len();
-    copied.sent_bytes = configs + missing.iter().map(|blob| blob.size()).sum::<u64>();
+    let mut all_documents = walks().flat_map(|walk| &walk.entry.documents);
     let is_there = copied.sent == 0
-        && walk
-            .entry
-            .documents
-            .iter()
-            .all(|(digest, bytes)| holds(&writer, digest, bytes))
+        && written(&along).next().is_none()
+        && all_documents.all(|(digest, bytes)| holds(&writer, digest, bytes))
         && writer.under(&name) == [walk.entry.root.digest().clone()];
     if is_there {
         copied.unchanged = true;
@@ -68,7 +77,6 @@ pub(super) fn write(
     progress.total(copied.sent_bytes);
     progress.advance(configs);
 
-    missing.sort_by_key(|blob| std::cmp::Reverse(blob.size()));
     let staged = Mutex::new(Vec::with_capacity(missing.len()));
     each(&missing, parallel, &|blob, stop| {
         let bytes = stage(source, &writer, blob, stop, progress)?;
@@ -77,8 +85,62 @@ pub(super) fn write(
         Ok(())
     })?;
     let staged = staged.into_inner().unwrap_or_else(PoisonError::into_inner);
-    writer.commit_entry(&walk.entry, staged, Some(tag), How::Replace)?;
+    let attachments: Vec<Attachment> = along
+        .iter()
+        .filter_map(|one| {
+            Some(Attachment {
+                entry: kept(one)?.entry.clone(),
+                link: one.0.link.clone(),
+            })
+        })
+        .collect();
+    writer.commit_entry(&walk.entry, staged, Some(tag), How::Replace, &attachments)?;
     Ok(copied)
+}
+
+/// What becomes of each that goes along, by what was there at first.
+fn fates(along: Vec<Along>, writer: &Writer) -> Result<Vec<(Along, Fate)>, TransferError> {
+    let mut known: Option<(Digest, Vec<Attached>)> = None;
+    let mut fates = Vec::with_capacity(along.len());
+    for one in along {
+        let Some(there) = writer.there() else {
+            fates.push((one, Fate::Written));
+            continue;
+        };
+        // They come in the order of their subjects.
+        let found = match known.take() {
+            Some((subject, found)) if subject == one.subject => found,
+            _ => there
+                .attached(&one.subject)
+                .map_err(|error| one.failed(error))?,
+        };
+        let fate = fate(&one, there, &found).map_err(|error| one.failed(error))?;
+        known = Some((one.subject.clone(), found));
+        fates.push((one, fate));
+    }
+    Ok(fates)
+}
+
+fn fate(along: &Along, there: &dyn Source, found: &[Attached]) -> Result<Fate, StoreError> {
+    let own = along.walk.entry.root.digest();
+    let is_there = |one: &Attached| one.link == along.link && one.manifest.digest() == own;
+    if found.iter().any(is_there) {
+        return Ok(Fate::There);
+    }
+    let has_tag = |one: &&Attached| along.link != Link::Subject && one.link == along.link;
+    match found.iter().find(has_tag) {
+        Some(one) => Ok(joined(along, &read_document(there, &one.manifest)?)),
+        None => Ok(Fate::Written),
+    }
+}
+
+/// What of one that goes along is to be there afterwards, and may be already.
+fn kept((along, fate): &(Along, Fate)) -> Option<&Walk> {
+    match fate {
+        Fate::There | Fate::Written => Some(&along.walk),
+        Fate::Joined(walk) => Some(walk),
+        Fate::Within => None,
+    }
 }
 
 /// Refuses an index for a docker archive before anything of it is fetched.

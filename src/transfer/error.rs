@@ -61,6 +61,42 @@ pub enum TransferError {
         /// What there is too much of.
         problem: &'static str,
     },
+    /// It cannot be told what is attached to an image.
+    #[error(
+        "what is attached to {subject} in {store}, as signatures are, cannot be told: {source}; with --no-signatures the image is copied without"
+    )]
+    NotTold {
+        /// The image.
+        subject: String,
+        /// The store.
+        store: String,
+        /// What went wrong.
+        source: Box<StoreError>,
+    },
+    /// Something attached to an image cannot go along.
+    #[error(
+        "{manifest}, which is attached to {subject} as signatures are, is not copied: {source}; with --no-signatures the image is copied without"
+    )]
+    NotAlong {
+        /// What is attached.
+        manifest: String,
+        /// The image.
+        subject: String,
+        /// What went wrong.
+        source: Box<TransferError>,
+    },
+    /// More is attached than anybody attaches.
+    #[error(
+        "{store}: more than {most} signatures and the like are attached to {root} and its images, and so many are not copied; with --no-signatures the image is copied without"
+    )]
+    TooManyAttached {
+        /// The store.
+        store: String,
+        /// The image or index.
+        root: String,
+        /// The most that are copied.
+        most: usize,
+    },
     /// Two images for one platform should be in one index.
     #[error(
         "both {one} and {other} have an image for {platform}, and an index takes one of each platform: leave one of them out"

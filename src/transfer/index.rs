@@ -18,8 +18,8 @@ use crate::image::{Platform, canonical, descriptor, parse};
 use crate::layer::Digest;
 use crate::registry::Repository;
 use crate::store::{
-    MOST_MANIFESTS, Source, StoreError, attested, is_index, is_manifest, platform_order, untagged,
-    with_platform,
+    Attached, MOST_MANIFESTS, Source, StoreError, attested, is_index, is_manifest, platform_order,
+    untagged, with_platform,
 };
 
 /// An image, or an index of some, of a store.
@@ -118,6 +118,10 @@ impl<'a> Gathered<'a> {
         self.origins.get(digest.as_ref()).copied()
     }
 
+    fn source_of(&self, digest: &OciDigest) -> Option<&'a dyn Source> {
+        self.sources.get(self.origin(digest)?).copied()
+    }
+
     /// Notes all that a part has, and gives the manifests in it.
     fn take(&mut self, part: &Part<'a>) -> Result<Vec<Leaf>, TransferError> {
         let walk = walk(part.source, &part.root)?;
@@ -156,14 +160,27 @@ impl Source for Gathered<'_> {
         if let Some(bytes) = self.documents.get(digest.as_ref()) {
             return Ok(Box::new(bytes.as_slice()));
         }
-        let source = self
-            .origin(digest)
-            .and_then(|place| self.sources.get(place))
-            .ok_or_else(|| StoreError::MissingBlob {
-                store: self.name(),
-                digest: digest.to_string(),
-            })?;
-        source.blob(descriptor)
+        if let Some(source) = self.source_of(digest) {
+            return source.blob(descriptor);
+        }
+        // What is attached to a part is not one of them.
+        let mut missing = None;
+        for source in &self.sources {
+            match source.blob(descriptor) {
+                Ok(reader) => return Ok(reader),
+                Err(error) => missing = missing.or(Some(error)),
+            }
+        }
+        Err(missing.unwrap_or_else(|| StoreError::MissingBlob {
+            store: self.name(),
+            digest: digest.to_string(),
+        }))
+    }
+
+    fn attached(&self, subject: &OciDigest) -> Result<Vec<Attached>, StoreError> {
+        // The index itself has nothing attached but where it was there before.
+        self.source_of(subject)
+            .map_or_else(|| Ok(Vec::new()), |source| source.attached(subject))
     }
 
     fn name(&self) -> String {

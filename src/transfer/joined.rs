@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 
-use oci_spec::image::{Descriptor, ImageIndex, MediaType};
+use oci_spec::image::{Descriptor, Digest as OciDigest, ImageIndex, MediaType};
 
 use crate::image::Image;
 use crate::layer::Digest;
 use crate::registry::Repository;
-use crate::store::{Source, StoreError};
+use crate::store::{Attached, Source, StoreError, in_order};
 
 /// An image that was just described, and the stores that have its layers; itself a store that has
 /// all of it.
@@ -60,6 +60,15 @@ impl Source for Joined<'_> {
             store: self.name(),
             digest: digest.to_string(),
         }))
+    }
+
+    fn attached(&self, subject: &OciDigest) -> Result<Vec<Attached>, StoreError> {
+        let mut attached = Vec::new();
+        for source in &self.sources {
+            attached.extend(source.attached(subject)?);
+        }
+        in_order(&mut attached);
+        Ok(attached)
     }
 
     fn name(&self) -> String {

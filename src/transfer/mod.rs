@@ -5,19 +5,28 @@
 //! and indexes are copied byte for byte, so that digests stay what they are; only a docker archive
 //! cannot hold them. [`index()`] makes one index of several images, wherever they are.
 //!
+//! What is attached to an image goes along when it is [chosen](Chosen::attached), and is at the
+//! target before the name is. [`attach()`] attaches to an image that is there.
+//!
 //! | file | what it holds |
 //! |---|---|
 //! | `walk.rs` | all that an image consists of |
+//! | `along.rs` | what is attached to an image, and goes along |
+//! | `union.rs` | one manifest of signatures of two |
 //! | `disk.rs` `push.rs` | to a store on disk; to a registry |
+//! | `attach.rs` | attaching to an image that is there |
 //! | `work.rs` | several blobs at once |
 //! | `index.rs` | one index of several images |
 //! | `joined.rs` | an image whose parts lie in several stores |
 
+mod along;
+mod attach;
 mod disk;
 mod error;
 mod index;
 mod joined;
 mod push;
+mod union;
 mod walk;
 mod work;
 
@@ -25,6 +34,7 @@ use std::sync::Arc;
 
 use oci_spec::image::Descriptor;
 
+pub use attach::{Home, Left, attach};
 pub use error::TransferError;
 pub use index::{Gathered, Part, index};
 pub use joined::Joined;
@@ -37,6 +47,9 @@ use crate::store::{Destination, Source};
 pub struct Chosen {
     /// An image manifest, or an index with all that it lists.
     pub root: Descriptor,
+    /// Whether what is attached to it, and to the images of an index, comes along: signatures and
+    /// the like. A docker archive has no room for them, and gets none.
+    pub attached: bool,
 }
 
 /// Where it goes.
@@ -95,6 +108,8 @@ pub struct Copied {
     pub present: usize,
     /// Blobs that the registry took from another repository of its own.
     pub mounted: usize,
+    /// Manifests attached to the image that came along, or were there: signatures and the like.
+    pub attached: usize,
     /// Whether the target had all of it under that name: nothing was written.
     pub unchanged: bool,
 }
@@ -109,6 +124,7 @@ impl Copied {
             sent_bytes: 0,
             present: 0,
             mounted: 0,
+            attached: 0,
             unchanged: false,
         }
     }
@@ -130,8 +146,7 @@ pub fn copy(
 ) -> Result<Copied, TransferError> {
     match target {
         Target::Disk { destination, tag } => {
-            let walk = walk::walk(source, &chosen.root)?;
-            disk::write(source, &walk, destination, tag, parallel, progress)
+            disk::write(source, chosen, destination, tag, parallel, progress)
         }
         Target::Registry {
             client,
@@ -143,9 +158,8 @@ pub fn copy(
                 repository: &reference.repository,
                 mounts: push::mounts(source, &reference.repository, mounts),
             };
-            let root = &chosen.root;
-            let wanted = push::name(reference, root)?;
-            push::send(source, root, &receiver, &wanted, parallel, progress)
+            let wanted = push::name(reference, &chosen.root)?;
+            push::send(source, chosen, &receiver, &wanted, parallel, progress)
         }
     }
 }

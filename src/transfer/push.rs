@@ -1,5 +1,7 @@
 //! To a registry.
 
+use std::collections::BTreeSet;
+use std::collections::btree_map::{BTreeMap, Entry as Slot};
 use std::io::{self, Read};
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -7,11 +9,12 @@ use std::sync::{Mutex, PoisonError};
 
 use oci_spec::image::{Descriptor, Digest, MediaType};
 
+use super::along::{Along, Fate, gather, joined, written};
 use super::walk::{Walk, walk};
 use super::work::{Stop, each};
-use super::{Copied, Progress, TransferError};
+use super::{Chosen, Copied, Progress, TransferError};
 use crate::registry::{Client, Reference, RegistryError, Repository, Uploaded};
-use crate::store::{Source, StoreError};
+use crate::store::{Link, Source, StoreError};
 
 /// Gives the content of a blob, from its beginning each time.
 pub(super) type Open<'a> = dyn Fn() -> io::Result<Box<dyn Read + 'a>> + Sync + 'a;
@@ -20,6 +23,12 @@ pub(super) type Open<'a> = dyn Fn() -> io::Result<Box<dyn Read + 'a>> + Sync + '
 pub(super) trait Receiver: Sync {
     /// What has that tag or digest there.
     fn head(&self, wanted: &str) -> Result<Option<Descriptor>, RegistryError>;
+
+    /// The bytes of what has that tag or digest there.
+    fn manifest(&self, wanted: &str) -> Result<Option<Vec<u8>>, RegistryError>;
+
+    /// What refers to the manifest with this digest there.
+    fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>, RegistryError>;
 
     /// Sees to it that a blob is there.
     fn upload<'a>(
@@ -44,6 +53,15 @@ pub(super) struct Remote<'a> {
 impl Receiver for Remote<'_> {
     fn head(&self, wanted: &str) -> Result<Option<Descriptor>, RegistryError> {
         self.client.head_manifest(self.repository, wanted)
+    }
+
+    fn manifest(&self, wanted: &str) -> Result<Option<Vec<u8>>, RegistryError> {
+        let found = self.client.own_manifest(self.repository, wanted)?;
+        Ok(found.map(|manifest| manifest.bytes))
+    }
+
+    fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>, RegistryError> {
+        self.client.own_referrers(self.repository, subject)
     }
 
     fn upload<'a>(
@@ -94,35 +112,239 @@ pub(super) fn name(reference: &Reference, root: &Descriptor) -> Result<String, T
     }
 }
 
-/// Sends the image at `root` of `source`, to be called `wanted`.
+/// Sends what is chosen of `source`, to be called `wanted`.
 pub(super) fn send(
     source: &dyn Source,
-    root: &Descriptor,
+    chosen: &Chosen,
     receiver: &dyn Receiver,
     wanted: &str,
     parallel: NonZeroUsize,
     progress: &dyn Progress,
 ) -> Result<Copied, TransferError> {
+    let root = &chosen.root;
     let there = receiver.head(wanted).map_err(Box::new)?;
-    if there.is_some_and(|there| there.digest() == root.digest()) {
+    let is_there = there.is_some_and(|there| there.digest() == root.digest());
+    let along = match chosen.attached {
+        true => gather(source, root, parallel)?,
+        false => Vec::new(),
+    };
+    let along = fates(along, receiver, is_there, parallel)?;
+    if is_there && written(&along).next().is_none() {
         return Ok(Copied {
             images: images(source, root),
+            attached: along.len(),
             unchanged: true,
             ..Copied::none(root)
         });
     }
-    let walk = walk(source, root)?;
-    let mut blobs = Vec::with_capacity(walk.entry.blobs.len());
-    for (digest, bytes) in walk.configs() {
-        let digest: Digest = digest
-            .parse()
-            .map_err(|error| StoreError::damaged(source.name(), "a digest", error))?;
-        let described = Descriptor::new(MediaType::ImageConfig, bytes.len() as u64, digest);
-        blobs.push((described, Some(bytes)));
+    let walk = match is_there {
+        true => None,
+        false => Some(walk(source, root)?),
+    };
+    let walks = written(&along).map(|(_, walk)| walk);
+    let blobs = blobs(source, walk.iter().chain(walks))?;
+    let sent = upload(source, &blobs, receiver, parallel, progress)?;
+    // The image by its digest, so that what refers to it finds it; what is attached to it; and
+    // the name, which is thus never to be seen without.
+    let goes_along = written(&along).next().is_some();
+    if let Some(walk) = &walk {
+        let name = if goes_along {
+            root.digest().as_ref()
+        } else {
+            wanted
+        };
+        put_manifests(source, walk, receiver, name)?;
     }
-    blobs.extend(walk.entry.blobs.iter().map(|blob| (blob.clone(), None)));
-    blobs.sort_by_key(|(blob, _)| std::cmp::Reverse(blob.size()));
+    put_along(source, &along, receiver, parallel)?;
+    if let Some(walk) = &walk
+        && goes_along
+        && wanted != root.digest().as_ref()
+    {
+        put_root(source, walk, receiver, wanted)?;
+    }
+    Ok(Copied {
+        images: walk
+            .as_ref()
+            .map_or_else(|| images(source, root), |walk| walk.images),
+        attached: along.len(),
+        ..sent.of(root)
+    })
+}
 
+/// What becomes of each that goes along. Those that refer to an image that has its name already
+/// may be there; to a new one they are put without a question.
+fn fates(
+    along: Vec<Along>,
+    receiver: &dyn Receiver,
+    is_there: bool,
+    parallel: NonZeroUsize,
+) -> Result<Vec<(Along, Fate)>, TransferError> {
+    let listed = match is_there {
+        true => listed(&along, receiver, parallel)?,
+        false => BTreeSet::new(),
+    };
+    let fates: Mutex<BTreeMap<usize, Fate>> = Mutex::default();
+    let numbered: Vec<(usize, &Along)> = along.iter().enumerate().collect();
+    each(&numbered, parallel, &|(number, one), _| {
+        let fate = match &one.link {
+            Link::Subject if !listed.contains(one.name()) => Fate::Written,
+            _ => fate(one, receiver).map_err(|error| one.failed(Box::new(error)))?,
+        };
+        let mut fates = fates.lock().unwrap_or_else(PoisonError::into_inner);
+        fates.insert(*number, fate);
+        Ok(())
+    })?;
+    let fates = fates.into_inner().unwrap_or_else(PoisonError::into_inner);
+    Ok(along.into_iter().zip(fates.into_values()).collect())
+}
+
+/// The digests of all that the receiver says refers to the subjects. One that does not say may be
+/// sent them again.
+fn listed(
+    along: &[Along],
+    receiver: &dyn Receiver,
+    parallel: NonZeroUsize,
+) -> Result<BTreeSet<String>, TransferError> {
+    let mut subjects: Vec<&Digest> = along
+        .iter()
+        .filter(|one| one.link == Link::Subject)
+        .map(|one| &one.subject)
+        .collect();
+    // They come in the order of their subjects.
+    subjects.dedup();
+    let listed: Mutex<BTreeSet<String>> = Mutex::default();
+    each(&subjects, parallel, &|subject, _| {
+        let found = receiver.referrers(subject).unwrap_or_default();
+        let mut listed = listed.lock().unwrap_or_else(PoisonError::into_inner);
+        listed.extend(found.iter().map(|one| one.digest().to_string()));
+        Ok(())
+    })?;
+    Ok(listed.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// What becomes of one by what has its name.
+fn fate(along: &Along, receiver: &dyn Receiver) -> Result<Fate, RegistryError> {
+    let name = along.name();
+    match receiver.head(name)? {
+        None => Ok(Fate::Written),
+        Some(there) if there.digest() == along.walk.entry.root.digest() => Ok(Fate::There),
+        Some(_) => Ok(receiver
+            .manifest(name)?
+            .map_or(Fate::Written, |theirs| joined(along, &theirs))),
+    }
+}
+
+/// Puts what goes along under its names.
+fn put_along(
+    source: &dyn Source,
+    along: &[(Along, Fate)],
+    receiver: &dyn Receiver,
+    parallel: NonZeroUsize,
+) -> Result<(), TransferError> {
+    let all: Vec<(&Along, &Walk)> = written(along).collect();
+    each(&all, parallel, &|(one, walk), _| {
+        let name = match &one.link {
+            Link::Tag(tag) => tag,
+            Link::Subject => walk.entry.root.digest().as_ref(),
+        };
+        put_manifests(source, walk, receiver, name).map_err(|error| one.failed(error))
+    })
+}
+
+/// The manifests by their digests, each after those that it lists; then the root by its name.
+pub(super) fn put_manifests(
+    source: &dyn Source,
+    walk: &Walk,
+    receiver: &dyn Receiver,
+    wanted: &str,
+) -> Result<(), TransferError> {
+    let root = walk.entry.root.digest();
+    for manifest in walk.order.iter().filter(|one| one.digest() != root) {
+        put(source, walk, receiver, manifest, manifest.digest().as_ref())?;
+    }
+    put_root(source, walk, receiver, wanted)
+}
+
+fn put_root(
+    source: &dyn Source,
+    walk: &Walk,
+    receiver: &dyn Receiver,
+    wanted: &str,
+) -> Result<(), TransferError> {
+    put(source, walk, receiver, &walk.entry.root, wanted)
+}
+
+fn put(
+    source: &dyn Source,
+    walk: &Walk,
+    receiver: &dyn Receiver,
+    manifest: &Descriptor,
+    name: &str,
+) -> Result<(), TransferError> {
+    let digest = manifest.digest();
+    let bytes = walk
+        .entry
+        .document(digest)
+        .ok_or_else(|| StoreError::MissingBlob {
+            store: source.name(),
+            digest: digest.to_string(),
+        })?;
+    receiver
+        .put(name, manifest.media_type(), bytes)
+        .map_err(Box::new)?;
+    Ok(())
+}
+
+/// A blob, and its bytes where they are in memory.
+pub(super) type Blob<'w> = (Descriptor, Option<&'w [u8]>);
+
+/// The blobs of all that was walked, each once, the largest first.
+pub(super) fn blobs<'w>(
+    source: &dyn Source,
+    walks: impl Iterator<Item = &'w Walk>,
+) -> Result<Vec<Blob<'w>>, TransferError> {
+    let mut all: BTreeMap<String, Blob<'w>> = BTreeMap::new();
+    for walk in walks {
+        let mut found: Vec<Blob<'w>> = Vec::with_capacity(walk.entry.blobs.len());
+        for (digest, bytes) in walk.configs() {
+            let digest: Digest = digest
+                .parse()
+                .map_err(|error| StoreError::damaged(source.name(), "a digest", error))?;
+            let described = Descriptor::new(MediaType::ImageConfig, bytes.len() as u64, digest);
+            found.push((described, Some(bytes)));
+        }
+        found.extend(walk.entry.blobs.iter().map(|blob| (blob.clone(), None)));
+        for (blob, bytes) in found {
+            match all.entry(blob.digest().to_string()) {
+                Slot::Vacant(free) => {
+                    free.insert((blob, bytes));
+                }
+                Slot::Occupied(known) if known.get().0.size() != blob.size() => {
+                    let (one, other) = (blob.size(), known.get().0.size());
+                    let problem = format!("it is said to have {one} bytes, and {other} elsewhere");
+                    let part = format!("the blob {}", blob.digest());
+                    return Err(StoreError::damaged(source.name(), part, problem).into());
+                }
+                Slot::Occupied(mut known) => {
+                    let known = known.get_mut();
+                    known.1 = known.1.or(bytes);
+                }
+            }
+        }
+    }
+    let mut all: Vec<Blob<'w>> = all.into_values().collect();
+    all.sort_by_key(|(blob, _)| std::cmp::Reverse(blob.size()));
+    Ok(all)
+}
+
+/// Sees to it that all these blobs are there.
+pub(super) fn upload(
+    source: &dyn Source,
+    blobs: &[Blob<'_>],
+    receiver: &dyn Receiver,
+    parallel: NonZeroUsize,
+    progress: &dyn Progress,
+) -> Result<Sent, TransferError> {
     let sending = Sending {
         source,
         receiver,
@@ -134,48 +356,36 @@ pub(super) fn send(
         mounted: AtomicUsize::new(0),
     };
     progress.total(sending.total.load(Ordering::Relaxed));
-    each(&blobs, parallel, &|(blob, bytes), stop| {
+    each(blobs, parallel, &|(blob, bytes), stop| {
         sending.blob(blob, *bytes, stop)
     })?;
-    put_manifests(source, &walk, receiver, wanted)?;
-    Ok(Copied {
-        root: root.clone(),
-        images: walk.images,
+    Ok(Sent {
         sent: sending.sent.into_inner(),
         sent_bytes: sending.sent_bytes.into_inner(),
         present: sending.present.into_inner(),
         mounted: sending.mounted.into_inner(),
-        unchanged: false,
     })
 }
 
-/// The manifests by their digests, each after those that it lists; then the root by its name.
-fn put_manifests(
-    source: &dyn Source,
-    walk: &Walk,
-    receiver: &dyn Receiver,
-    wanted: &str,
-) -> Result<(), TransferError> {
-    let root = &walk.entry.root;
-    for manifest in &walk.order {
-        let digest = manifest.digest();
-        let bytes = walk
-            .entry
-            .document(digest)
-            .ok_or_else(|| StoreError::MissingBlob {
-                store: source.name(),
-                digest: digest.to_string(),
-            })?;
-        let name = if digest == root.digest() {
-            wanted
-        } else {
-            digest.as_ref()
-        };
-        receiver
-            .put(name, manifest.media_type(), bytes)
-            .map_err(Box::new)?;
+/// What became of blobs.
+pub(super) struct Sent {
+    sent: usize,
+    sent_bytes: u64,
+    present: usize,
+    mounted: usize,
+}
+
+impl Sent {
+    /// As a copy of `root`.
+    fn of(self, root: &Descriptor) -> Copied {
+        Copied {
+            sent: self.sent,
+            sent_bytes: self.sent_bytes,
+            present: self.present,
+            mounted: self.mounted,
+            ..Copied::none(root)
+        }
     }
-    Ok(())
 }
 
 /// How many images there are below `root`, for those who copied nothing; what cannot be read

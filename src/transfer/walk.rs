@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::collections::btree_map::{BTreeMap, Entry as Slot};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use oci_spec::image::{Descriptor, MediaType};
 use serde::Deserialize;
@@ -68,14 +69,32 @@ enum Step {
     Leave(Descriptor),
 }
 
+/// What several walks may take together.
+#[derive(Debug, Default)]
+pub(super) struct Room {
+    /// Bytes of documents that are held.
+    bytes: AtomicU64,
+    /// Blobs that were met.
+    blobs: AtomicUsize,
+}
+
 /// Reads the documents of the image at `root`. What a manifest says is its `subject` is not
 /// a part of it.
 pub(super) fn walk(source: &dyn Source, root: &Descriptor) -> Result<Walk, TransferError> {
+    walk_in(&Room::default(), source, root)
+}
+
+/// The same as one of several walks that share this room.
+pub(super) fn walk_in(
+    room: &Room,
+    source: &dyn Source,
+    root: &Descriptor,
+) -> Result<Walk, TransferError> {
     let mut walker = Walker {
         source,
         root,
+        room,
         documents: BTreeMap::new(),
-        bytes: 0,
         total: 0,
         blobs: BTreeMap::new(),
         sizes: BTreeMap::new(),
@@ -158,8 +177,8 @@ pub(super) fn walk(source: &dyn Source, root: &Descriptor) -> Result<Walk, Trans
 struct Walker<'a> {
     source: &'a dyn Source,
     root: &'a Descriptor,
+    room: &'a Room,
     documents: BTreeMap<String, Vec<u8>>,
-    bytes: u64,
     /// What all parts so far say to have.
     total: u64,
     blobs: BTreeMap<String, Descriptor>,
@@ -192,12 +211,13 @@ impl Walker<'_> {
     }
 
     fn read(&mut self, described: &Descriptor) -> Result<Vec<u8>, TransferError> {
-        if self.bytes.saturating_add(described.size()) > MOST_DOCUMENT_BYTES {
+        // Documents are small, or said to be too large before this could overflow.
+        let size = described.size().min(MOST_DOCUMENT_BYTES + 1);
+        let before = self.room.bytes.fetch_add(size, Ordering::Relaxed);
+        if before.saturating_add(size) > MOST_DOCUMENT_BYTES {
             return Err(self.too_much("its manifests and configs have more than 128 MiB"));
         }
-        let bytes = read_document(self.source, described)?;
-        self.bytes += bytes.len() as u64;
-        Ok(bytes)
+        Ok(read_document(self.source, described)?)
     }
 
     fn add_config(&mut self, config: Descriptor) -> Result<(), TransferError> {
@@ -214,11 +234,14 @@ impl Walker<'_> {
     }
 
     fn add_blob(&mut self, blob: Descriptor) -> Result<(), TransferError> {
-        if self.blobs.len() >= MOST_BLOBS {
+        if self.room.blobs.load(Ordering::Relaxed) >= MOST_BLOBS {
             return Err(self.too_much("it has more than 100 000 blobs"));
         }
         self.check_size(&blob)?;
-        self.blobs.entry(blob.digest().to_string()).or_insert(blob);
+        if let Slot::Vacant(free) = self.blobs.entry(blob.digest().to_string()) {
+            free.insert(blob);
+            self.room.blobs.fetch_add(1, Ordering::Relaxed);
+        }
         Ok(())
     }
 

@@ -12,6 +12,7 @@ mod archive;
 mod bases;
 mod compression;
 mod container;
+mod cosign;
 mod exchange;
 mod identity;
 mod image;

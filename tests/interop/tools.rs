@@ -56,13 +56,19 @@ const PACKAGES: &[(&str, &str)] = &[
     ("umount", "mount"),
 ];
 
-/// The path of `tool`; a missing one fails the test with the package to install.
+/// Those that Go builds.
+const BY_GO: &[&str] = &["cosign", "cosign-v2", "crane"];
+
+/// The path of `tool`; a missing one fails the test with what installs it.
 pub(crate) fn path_of(tool: &str) -> PathBuf {
     search_path()
         .split(':')
         .map(|directory| PathBuf::from(directory).join(tool))
         .find(|path| path.is_file())
         .unwrap_or_else(|| {
+            if BY_GO.contains(&tool) {
+                panic!("{tool} is not installed; get it with: .ci/install");
+            }
             let package = PACKAGES
                 .iter()
                 .find_map(|&(name, package)| (name == tool).then_some(package))

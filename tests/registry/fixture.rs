@@ -11,8 +11,9 @@ use std::time::Duration;
 use distrobuild::download::Proxy;
 use distrobuild::registry::credentials::{Anonymous, CredentialError, Login, Secret};
 use distrobuild::registry::{Client, Credentials, Options, Reference, Remote, Repository};
-use distrobuild::store::{self, Destination};
+use distrobuild::store::{self, Destination, Source};
 use distrobuild::transfer::{self, Chosen, Copied, Quiet, Target};
+use oci_spec::image::Descriptor;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -269,37 +270,44 @@ pub(crate) fn push_mounting(
 ) -> Result<Copied, Failure> {
     let source = store::open(&store::Reference::parse(layout.path())?)?;
     let root = source.index()?.manifests()[0].clone();
-    let target = Target::Registry {
-        client: Arc::clone(client),
-        reference: reference(to),
-        mounts: mounts.iter().map(|name| name.parse().unwrap()).collect(),
-    };
+    let to = in_registry(client, to, mounts);
+    send(client, &*source, root, &to, false)
+}
+
+/// Copies all that is at `root`, with what is attached to it where that is wanted.
+pub(crate) fn send(
+    client: &Arc<Client>,
+    source: &dyn Source,
+    root: Descriptor,
+    to: &Target,
+    attached: bool,
+) -> Result<Copied, Failure> {
     let parallel = client.options().parallel;
-    Ok(transfer::copy(
-        &*source,
-        &Chosen { root },
-        &target,
-        parallel,
-        &Quiet,
-    )?)
+    let chosen = Chosen { root, attached };
+    Ok(transfer::copy(source, &chosen, to, parallel, &Quiet)?)
+}
+
+pub(crate) fn in_registry(client: &Arc<Client>, name: &str, mounts: &[&str]) -> Target {
+    Target::Registry {
+        client: Arc::clone(client),
+        reference: reference(name),
+        mounts: mounts.iter().map(|name| name.parse().unwrap()).collect(),
+    }
+}
+
+/// The layout at this path, where what comes is tagged `v1`.
+pub(crate) fn in_layout(path: &Path) -> Target {
+    Target::Disk {
+        destination: Destination::Layout(path.to_path_buf()),
+        tag: "v1".to_owned(),
+    }
 }
 
 /// Fetches all that `from` names into the layout at `to`, where it is tagged `v1`.
 pub(crate) fn pull(client: &Arc<Client>, from: &str, to: &Path) -> Result<Copied, Failure> {
     let remote = Remote::open(Arc::clone(client), reference(from))?;
     let root = remote.root().clone();
-    let target = Target::Disk {
-        destination: Destination::Layout(to.to_path_buf()),
-        tag: "v1".to_owned(),
-    };
-    let parallel = client.options().parallel;
-    Ok(transfer::copy(
-        &remote,
-        &Chosen { root },
-        &target,
-        parallel,
-        &Quiet,
-    )?)
+    send(client, &remote, root, &in_layout(to), false)
 }
 
 /// An error with its causes, as a person reads them.

@@ -12,4 +12,5 @@ mod lists;
 mod round_trip;
 mod secure;
 mod server;
+mod signatures;
 mod uploads;

@@ -195,6 +195,7 @@ fn fetch(
     let parallel = images.client().options().parallel;
     let chosen = Chosen {
         root: manifest.clone(),
+        attached: false,
     };
     terminal.timed("fetch base", || {
         transfer::copy(&*opened.source, &chosen, &target, parallel, &moving)

@@ -5,14 +5,13 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 
-use super::{Prepared, Staging, handle_signals, named, open_cache, push, tree};
+use super::{Prepared, Staging, handle_signals, key, named, open_cache, push, sign, tree, written};
 use crate::cli::args::{Build, ReportForm};
 use crate::cli::images::Images;
 use crate::cli::terminal::Terminal;
 use crate::cli::{OVER_BUDGET, Usage, report, transfers};
 use crate::image::Platform;
 use crate::layer::Cache;
-use crate::store::{self, Location};
 use crate::transfer::Target;
 
 /// Builds for each platform, and puts all of them under one name: all or none.
@@ -22,6 +21,7 @@ pub(super) fn run(
     terminal: &Terminal,
 ) -> anyhow::Result<ExitCode> {
     check(&arguments)?;
+    let key = key(&arguments, terminal)?;
     let mut prepared = Vec::new();
     for platform in &arguments.platform {
         let own = filled_in(&arguments, platform);
@@ -79,13 +79,12 @@ pub(super) fn run(
     if let Some(reason) = cache.as_ref().and_then(Cache::degraded) {
         terminal.warn(&reason);
     }
+    if let Some(key) = &key {
+        sign(&arguments, key, &staging.destination(), images, terminal)?;
+    }
     if is_on_disk {
-        let opened = images.open_at(Location::Disk(store::Reference {
-            form: None,
-            path: staging.destination().path().to_path_buf(),
-            tag: Some(arguments.tag.clone()),
-        }))?;
-        let chosen = transfers::chosen(&opened, None)?;
+        let opened = images.open_at(written(&arguments, &staging.destination()))?;
+        let chosen = transfers::chosen_attached(&opened, None, false, terminal)?;
         let target = Target::Disk {
             destination,
             tag: arguments.tag.clone(),

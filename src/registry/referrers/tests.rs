@@ -102,15 +102,22 @@ fn nothing_refers_to_what_is_not_known() {
     assert_eq!(ask(&server, None).unwrap(), digests(&[]));
 }
 
+/// `cosign copy` gives the image that tag.
 #[test]
-fn a_list_of_referrers_that_makes_no_sense_is_an_error() {
+fn an_image_under_the_tag_of_a_list_is_no_list_and_is_not_overwritten() {
     let manifest = r#"{"schemaVersion":2,"config":{},"layers":[]}"#;
-    let server = Server::start(move |exchange| match exchange.head.before {
+    let server = Server::start(move |exchange| match exchange.head.before % 2 {
         0 => Reply::status(404),
         _ => Reply::document(MANIFEST, manifest),
     });
-    let error = ask(&server, None).unwrap_err();
-    assert!(error.to_string().contains("something else"), "{error}");
+    assert_eq!(ask(&server, None).unwrap(), digests(&[]));
+    let asked = client().own_referrers(&server.repository("me/app"), &sha256(b"x"));
+    let error = asked.unwrap_err().to_string();
+    assert!(error.contains("something else"), "{error}");
+}
+
+#[test]
+fn a_list_of_referrers_that_makes_no_sense_is_an_error() {
     let server = Server::start(|_| Reply::document(INDEX, "{\"manifests\":[7]}"));
     assert!(matches!(
         ask(&server, None),

@@ -247,3 +247,143 @@ fn its_debug_form_has_no_documents_in_it() {
     assert!(!format!("{remote:?}").contains("documents"));
     assert!(!format!("{remote:?}").contains("document:"));
 }
+
+/// An image with everything attached that can be, in a registry that knows referrers or not.
+struct Signed {
+    server: Server,
+    image: Digest,
+    signature: String,
+    bundle: String,
+}
+
+fn signed(knows_referrers: bool) -> Signed {
+    let image = json!({"schemaVersion": 2, "mediaType": OCI, "config": {
+        "mediaType": "application/vnd.oci.image.config.v1+json",
+        "digest": sha256(CONFIG.as_bytes()).to_string(), "size": CONFIG.len(),
+    }, "layers": []})
+    .to_string();
+    let digest = sha256(image.as_bytes());
+    let empty = json!({
+        "mediaType": "application/vnd.oci.empty.v1+json",
+        "digest": sha256(b"{}").to_string(), "size": 2,
+    });
+    let of = json!({"mediaType": OCI, "digest": digest.to_string(), "size": image.len()});
+    let signature = json!({"schemaVersion": 2, "mediaType": OCI, "config": empty, "layers": []});
+    let bundle = json!({
+        "schemaVersion": 2, "mediaType": OCI, "artifactType": "text/bundle", "config": empty,
+        "layers": [], "subject": of,
+    });
+    let (signature, bundle) = (signature.to_string(), bundle.to_string());
+    let list = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [
+        // The registry names what it likes.
+        {"mediaType": OCI, "digest": sha256(bundle.as_bytes()).to_string(),
+         "size": bundle.len(), "artifactType": "application/vnd.oci.empty.v1+json"},
+        of,
+    ]})
+    .to_string();
+    let hex = digest.digest().to_owned();
+    let list_at = match knows_referrers {
+        true => format!("referrers/{digest}"),
+        false => format!("manifests/sha256-{hex}"),
+    };
+    let contents = [
+        ("manifests/latest".to_owned(), OCI, image.clone()),
+        (
+            format!("manifests/sha256-{hex}.sig"),
+            OCI,
+            signature.clone(),
+        ),
+        (
+            format!("manifests/{}", sha256(bundle.as_bytes())),
+            OCI,
+            bundle.clone(),
+        ),
+        (list_at, INDEX, list),
+    ];
+    let server = Server::start(move |exchange| {
+        let found = contents
+            .iter()
+            .find(|(path, ..)| exchange.head.target == format!("/v2/me/app/{path}"));
+        match found {
+            Some((_, media_type, content)) => Reply::document(media_type, content),
+            None => Reply::error(404, "UNKNOWN", "unknown"),
+        }
+    });
+    Signed {
+        server,
+        image: digest,
+        signature,
+        bundle,
+    }
+}
+
+impl Signed {
+    fn open(&self) -> Remote {
+        let reference = Reference {
+            repository: self.server.repository("me/app"),
+            tag: None,
+            digest: None,
+        };
+        Remote::open(Arc::new(client()), reference).unwrap()
+    }
+}
+
+#[test]
+fn what_is_attached_is_found_by_tag_and_by_subject_with_or_without_the_api() {
+    for knows_referrers in [true, false] {
+        let scene = signed(knows_referrers);
+        let remote = scene.open();
+        let attached = remote.attached(&scene.image).unwrap();
+        let found: Vec<_> = attached
+            .iter()
+            .map(|one| (one.manifest.digest().clone(), one.link.clone()))
+            .collect();
+        let tag = format!("sha256-{}.sig", scene.image.digest());
+        assert_eq!(
+            found,
+            [
+                (sha256(scene.signature.as_bytes()), Link::Tag(tag)),
+                (sha256(scene.bundle.as_bytes()), Link::Subject),
+            ]
+        );
+        let mut lines = scene.server.lines();
+        lines.sort();
+        let hex = scene.image.digest();
+        let mut expected = vec![
+            "GET manifests/latest".to_owned(),
+            format!("GET manifests/sha256-{hex}.att"),
+            format!("GET manifests/sha256-{hex}.sbom"),
+            format!("GET manifests/sha256-{hex}.sig"),
+            format!("GET referrers/{}", scene.image),
+        ];
+        if !knows_referrers {
+            expected.insert(1, format!("GET manifests/sha256-{hex}"));
+        }
+        assert_eq!(lines, expected);
+        // They are read like all else, and what was read is not asked for again.
+        for (one, bytes) in attached.iter().zip([&scene.signature, &scene.bundle]) {
+            assert_eq!(read(&remote, &one.manifest).unwrap(), bytes.as_bytes());
+        }
+        assert_eq!(scene.server.seen().len(), expected.len() + 1);
+    }
+}
+
+#[test]
+fn an_image_with_nothing_attached_has_none_and_a_refusal_is_an_error() {
+    let scene = signed(true);
+    let remote = scene.open();
+    assert_eq!(remote.attached(&sha256(b"other")).unwrap(), []);
+    for refused in ["referrers", ".att"] {
+        let server = Server::start(move |exchange| match &exchange.head.target {
+            target if target.contains(refused) => Reply::error(403, "DENIED", "not for you"),
+            target if target.ends_with("/latest") => Reply::document(INDEX, r#"{"manifests":[]}"#),
+            _ => Reply::error(404, "UNKNOWN", "unknown"),
+        });
+        let scene = Signed {
+            server,
+            ..signed(true)
+        };
+        let error = scene.open().attached(&scene.image).unwrap_err();
+        assert!(error.to_string().contains("not for you"), "{error}");
+    }
+}

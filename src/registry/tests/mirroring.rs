@@ -110,3 +110,32 @@ fn a_mirror_has_its_own_credentials() {
     assert_eq!(read(&client, &server.host()).unwrap(), "copy");
     assert!(server.seen().is_empty());
 }
+
+#[test]
+fn what_may_be_new_is_asked_of_the_registry_and_of_the_mirror_only_in_need() {
+    let mirror = Server::start(|_| Reply::body(b"copy"));
+    let server = Server::start(|_| Reply::body(b"own"));
+    let ask = |of: &Server| {
+        let client = client(mirrored(&mirror.host(), of));
+        let repository = repository(&of.host(), "me/app");
+        let fresh = || Question {
+            fresh: true,
+            ..reading(&repository)
+        };
+        let answers = [fresh(), fresh()].map(|fresh| text(client.ask(&fresh).unwrap()));
+        assert_eq!(answers[0], answers[1]);
+        answers[0].clone()
+    };
+    assert_eq!(ask(&server), "own");
+    assert!(mirror.seen().is_empty());
+    // What the registry does not have is not looked for in an older copy of it.
+    let without = Server::start(|_| Reply::status(404));
+    assert_eq!(ask(&without), "");
+    assert!(mirror.seen().is_empty());
+    // Who may not ask there may ask here.
+    let closed = Server::start(|_| Reply::status(403));
+    assert_eq!(ask(&closed), "copy");
+    let gone = Server::start(|_| Reply::hang_up(0));
+    assert_eq!(ask(&gone), "copy");
+    assert_eq!(mirror.seen().len(), 4);
+}

@@ -62,6 +62,7 @@ fn reading(repository: &Repository) -> Question<'_> {
         method: Method::GET,
         repository,
         writes: false,
+        fresh: false,
         also: None,
         place: Place::Path("manifests/v1"),
         headers: Vec::new(),

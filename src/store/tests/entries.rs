@@ -56,7 +56,7 @@ impl Whole {
             blob.write_all(bytes).unwrap();
             staged.push((digest.clone(), blob));
         }
-        writer.commit_entry(&self.entry, staged, Some(tag), how)
+        writer.commit_entry(&self.entry, staged, Some(tag), how, &[])
     }
 }
 

@@ -80,7 +80,10 @@ fn what_two_tags_share_is_copied_once_and_counted_to_the_byte() {
         };
         let root = tagged(source.as_ref(), "2");
         let counted = Counted::default();
-        let chosen = Chosen { root };
+        let chosen = Chosen {
+            root,
+            attached: false,
+        };
         let copied = copy(source.as_ref(), &chosen, &target, at_once(3), &counted).unwrap();
         let bytes = (two.image.config.len() + two.blobs[1].1.len()) as u64;
         assert_eq!((copied.sent, copied.present), (2, 1));
@@ -116,7 +119,10 @@ fn a_bad_blob_leaves_the_target_as_it_was() {
                     destination: to.clone(),
                     tag: "1".into(),
                 };
-                let chosen = Chosen { root: root.clone() };
+                let chosen = Chosen {
+                    root: root.clone(),
+                    attached: false,
+                };
                 let run = || copy(&faulty, &chosen, &target, at_once(4), &Quiet);
                 let text = message(run());
                 assert!(text.contains(said), "{text}");
@@ -189,7 +195,10 @@ fn a_docker_archive_takes_one_image_and_names_the_platforms_of_an_index() {
         destination: to.clone(),
         tag: "app:1".into(),
     };
-    let chosen = Chosen { root };
+    let chosen = Chosen {
+        root,
+        attached: false,
+    };
     let copied = copy(source.as_ref(), &chosen, &target, at_once(2), &Quiet).unwrap();
     assert_eq!((copied.images, copied.sent), (1, 3));
     assert_valid(to.path());
@@ -345,7 +354,7 @@ proptest! {
             let target = Target::Disk { destination: to.clone(), tag: "1".into() };
             let counted = Counted::default();
             let copied =
-                copy(source.as_ref(), &Chosen { root }, &target, at_once(parallel), &counted).unwrap();
+                copy(source.as_ref(), &Chosen { root, attached: false }, &target, at_once(parallel), &counted).unwrap();
             prop_assert_eq!(copied.images, contents.len());
             prop_assert_eq!(counted.moved.into_inner(), copied.sent_bytes);
         }

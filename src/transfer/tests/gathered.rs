@@ -70,7 +70,17 @@ fn images_of_several_stores_become_one_index_that_can_be_copied() {
         tag: "all".into(),
     };
     let root = gathered.root().clone();
-    let copied = copy(&gathered, &Chosen { root }, &target, at_once(3), &Quiet).unwrap();
+    let copied = copy(
+        &gathered,
+        &Chosen {
+            root,
+            attached: false,
+        },
+        &target,
+        at_once(3),
+        &Quiet,
+    )
+    .unwrap();
     // Three configs; the layer of the libraries, which two share; a layer of each.
     assert_eq!((copied.images, copied.sent), (3, 7));
     assert_valid(to.path());
@@ -128,7 +138,17 @@ fn an_attestation_stays_with_the_image_that_it_is_of_and_goes_with_it() {
         tag: "1".into(),
     };
     let root = gathered.root().clone();
-    copy(&gathered, &Chosen { root }, &target, at_once(2), &Quiet).unwrap();
+    copy(
+        &gathered,
+        &Chosen {
+            root,
+            attached: false,
+        },
+        &target,
+        at_once(2),
+        &Quiet,
+    )
+    .unwrap();
     assert_eq!(images(source(to.path()).as_ref(), None).unwrap().len(), 2);
 }
 

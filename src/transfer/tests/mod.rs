@@ -1,8 +1,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+mod attached;
+mod attached_disk;
+mod beside;
 mod disk;
 mod gathered;
 mod push;
+mod signed;
 mod walked;
 
 use std::collections::BTreeMap;
@@ -19,7 +23,7 @@ use crate::store::tests::entries::{Whole, attested_index};
 use crate::store::tests::{
     Codec, amd64, assert_no_litter, assert_valid, files, made, source, write,
 };
-use crate::store::{How, StoreError, tags};
+use crate::store::{How, StoreError, images, tags};
 
 fn at_once(count: usize) -> NonZeroUsize {
     NonZeroUsize::new(count).unwrap()
@@ -47,7 +51,10 @@ fn copy_tag(
     };
     copy(
         source.as_ref(),
-        &Chosen { root },
+        &Chosen {
+            root,
+            attached: false,
+        },
         &target,
         at_once(4),
         &Quiet,

@@ -4,28 +4,29 @@ use std::collections::BTreeSet;
 use std::sync::Condvar;
 use std::time::Duration;
 
-use oci_spec::image::MediaType;
+use oci_spec::image::{Digest as OciDigest, MediaType};
 
-use super::super::push::{Open, Receiver, mounts, name, send};
+use super::super::push::{Open, Receiver, mounts, name};
 use super::*;
 use crate::layer::Digest;
 use crate::registry::{ReferenceError, RegistryError, Repository, Uploaded};
 
 #[derive(Default)]
-struct Registry {
-    has: Mutex<Has>,
-    /// A blob that is not taken.
-    refused: Option<String>,
+pub(super) struct Registry {
+    pub(super) has: Mutex<Has>,
+    /// A blob or a manifest's name that is not taken.
+    pub(super) refused: Option<String>,
     /// How many uploads must go at once before one of them ends.
     together: usize,
     came: Condvar,
 }
 
 #[derive(Default)]
-struct Has {
+pub(super) struct Has {
     log: Vec<String>,
-    blobs: BTreeMap<String, Vec<u8>>,
-    manifests: BTreeMap<String, (String, Vec<u8>)>,
+    pub(super) blobs: BTreeMap<String, Vec<u8>>,
+    /// By their names and by their digests.
+    pub(super) manifests: BTreeMap<String, (String, Vec<u8>)>,
     elsewhere: BTreeSet<String>,
     /// Uploads that are going on, and the most that were.
     now: usize,
@@ -40,7 +41,7 @@ fn no(problem: &str) -> RegistryError {
 }
 
 impl Registry {
-    fn log(&self) -> Vec<String> {
+    pub(super) fn log(&self) -> Vec<String> {
         std::mem::take(&mut self.has.lock().unwrap().log)
     }
 
@@ -66,6 +67,28 @@ impl Receiver for Registry {
             let digest = Digest::of(bytes);
             crate::image::descriptor(media_type.as_str().into(), &digest, bytes.len() as u64)
         }))
+    }
+
+    fn manifest(&self, wanted: &str) -> Result<Option<Vec<u8>>, RegistryError> {
+        let mut has = self.has.lock().unwrap();
+        has.log.push(format!("GET {wanted}"));
+        Ok(has.manifests.get(wanted).map(|(_, bytes)| bytes.clone()))
+    }
+
+    fn referrers(&self, subject: &OciDigest) -> Result<Vec<Descriptor>, RegistryError> {
+        let mut has = self.has.lock().unwrap();
+        has.log.push(format!("LIST {subject}"));
+        let refers = |bytes: &[u8]| {
+            let document: serde_json::Value = serde_json::from_slice(bytes).unwrap();
+            document["subject"]["digest"] == subject.as_ref()
+        };
+        let found = has.manifests.values().filter(|(_, bytes)| refers(bytes));
+        Ok(found
+            .map(|(media_type, bytes)| {
+                let digest = Digest::of(bytes);
+                crate::image::descriptor(media_type.as_str().into(), &digest, bytes.len() as u64)
+            })
+            .collect())
     }
 
     fn upload<'a>(
@@ -102,6 +125,9 @@ impl Receiver for Registry {
     fn put(&self, wanted: &str, media_type: &MediaType, bytes: &[u8]) -> Result<(), RegistryError> {
         let mut has = self.has.lock().unwrap();
         has.log.push(format!("PUT {wanted}"));
+        if self.refused.as_deref() == Some(wanted) {
+            return Err(no("it does not take it"));
+        }
         let document: serde_json::Value = serde_json::from_slice(bytes).unwrap();
         let listed = |member: &str| {
             let list = document[member].as_array().cloned().unwrap_or_default();
@@ -125,6 +151,22 @@ impl Receiver for Registry {
         has.manifests.insert(wanted.to_owned(), kept);
         Ok(())
     }
+}
+
+/// Sends an image without what is attached to it.
+fn send(
+    source: &dyn Source,
+    root: &Descriptor,
+    registry: &Registry,
+    wanted: &str,
+    parallel: NonZeroUsize,
+    progress: &dyn Progress,
+) -> Result<Copied, TransferError> {
+    let chosen = Chosen {
+        root: root.clone(),
+        attached: false,
+    };
+    super::super::push::send(source, &chosen, registry, wanted, parallel, progress)
 }
 
 fn push(

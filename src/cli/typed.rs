@@ -14,11 +14,12 @@ use zeroize::Zeroizing;
 /// (termios(3), "Canonical mode").
 const LONGEST: usize = 4095;
 
-/// A line, without its end; empty at the end of the input.
+/// A line, without its end; empty at the end of the input. `otherwise` says how a line that is too
+/// long can be given.
 ///
 /// # Errors
 /// When it cannot be read, is too long to be whole, or not UTF-8.
-pub(super) fn line(terminal: BorrowedFd<'_>) -> io::Result<Zeroizing<String>> {
+pub(super) fn line(terminal: BorrowedFd<'_>, otherwise: &str) -> io::Result<Zeroizing<String>> {
     // Past the buffer of `Stdin`, which would keep a copy.
     let mut bytes = Zeroizing::new(vec![0; LONGEST + 1]);
     let mut length = 0;
@@ -38,7 +39,7 @@ pub(super) fn line(terminal: BorrowedFd<'_>) -> io::Result<Zeroizing<String>> {
     if typed.len() >= LONGEST {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
-            "it is longer than a terminal can hand over: pipe it in, with --password-stdin",
+            format!("it is longer than a terminal can hand over: {otherwise}"),
         ));
     }
     let typed = typed.strip_suffix(b"\r").unwrap_or(typed);
@@ -57,11 +58,12 @@ pub(super) fn line(terminal: BorrowedFd<'_>) -> io::Result<Zeroizing<String>> {
 /// As [`line`], and when the terminal cannot be told to show nothing.
 pub(super) fn hidden(
     terminal: BorrowedFd<'_>,
+    otherwise: &str,
     prompt: impl FnOnce(),
 ) -> io::Result<Zeroizing<String>> {
     let _silence = Silence::begin(terminal)?;
     prompt();
-    line(terminal)
+    line(terminal, otherwise)
 }
 
 /// A terminal that shows nothing but the ends of lines until this is dropped, or a signal ends the
@@ -145,7 +147,7 @@ mod tests {
     #[test]
     fn a_hidden_line_is_read_and_not_shown() {
         let (mut person, program) = terminal();
-        let line = hidden(program.as_fd(), || {
+        let line = hidden(program.as_fd(), "", || {
             assert!(!echoes(&program));
             person.write_all("hunt\u{e4}r2\n".as_bytes()).unwrap();
         });
@@ -165,7 +167,7 @@ mod tests {
     #[test]
     fn corrections_are_the_terminals() {
         let (mut person, program) = terminal();
-        let line = hidden(program.as_fd(), || {
+        let line = hidden(program.as_fd(), "", || {
             person.write_all(b"wrong\x15huntx\x7fer2\n").unwrap();
         });
         assert_eq!(line.unwrap().as_str(), "hunter2");
@@ -179,14 +181,16 @@ mod tests {
         while rustix::io::ioctl_fionread(&program).unwrap() == 0 {
             std::thread::yield_now();
         }
-        let line = hidden(program.as_fd(), || person.write_all(b"answer\n").unwrap());
+        let line = hidden(program.as_fd(), "", || {
+            person.write_all(b"answer\n").unwrap()
+        });
         assert_eq!(line.unwrap().as_str(), "answer");
     }
 
     #[test]
     fn the_end_of_the_input_is_an_empty_line() {
         let (mut person, program) = terminal();
-        let line = hidden(program.as_fd(), || person.write_all(&[4]).unwrap());
+        let line = hidden(program.as_fd(), "", || person.write_all(&[4]).unwrap());
         assert!(line.unwrap().is_empty());
         assert!(echoes(&program));
     }
@@ -196,7 +200,7 @@ mod tests {
         let (mut person, program) = terminal();
         let long = vec![b'x'; LONGEST + 100];
         let line = std::thread::scope(|scope| {
-            hidden(program.as_fd(), || {
+            hidden(program.as_fd(), "give it with --password-stdin", || {
                 scope.spawn(|| {
                     person.write_all(&long).unwrap();
                     person.write_all(b"\n").unwrap();
@@ -212,7 +216,7 @@ mod tests {
     fn what_is_no_terminal_cannot_hide() {
         let (mut person, program) = io::pipe().unwrap();
         drop(program);
-        assert!(hidden(person.as_fd(), || panic!("asked")).is_err());
+        assert!(hidden(person.as_fd(), "", || panic!("asked")).is_err());
         assert_eq!(person.read(&mut [0]).unwrap(), 0);
     }
 }

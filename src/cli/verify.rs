@@ -1,0 +1,133 @@
+//! `distrobuild verify` and `verify-attestation`.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+use oci_spec::image::Descriptor;
+use serde_json::Value;
+
+use super::args::{VerifyArguments, VerifyAttestationArguments};
+use super::images::{Images, Opened};
+use super::terminal::Terminal;
+use super::{keys, sign as signing, transfers};
+use crate::sign::key::PublicKey;
+use crate::sign::{self, Check, Checked};
+use crate::store::{self, Location};
+
+/// Verifies an image's signatures, and prints what they say.
+pub(super) fn run(arguments: &VerifyArguments, terminal: &Terminal) -> anyhow::Result<ExitCode> {
+    let key = keys::of_verifier(&arguments.key)?;
+    let images = Images::new(&arguments.registry, &[&arguments.image])?;
+    let opened = images.open(&arguments.image)?;
+    let root = transfers::chosen(&opened, arguments.platform.as_ref())?.root;
+    let annotations: BTreeMap<String, String> = arguments.annotations.iter().cloned().collect();
+    let check = Check {
+        key: &key,
+        annotations: &annotations,
+        predicate_type: None,
+        now: now(),
+    };
+    let name = signing::called(&opened, &root);
+    let checked = sign::signatures(&*opened.source, &root, &name, &check)?;
+    let content = content(&opened, &root, arguments.layers, terminal)?;
+    tell("signature", &checked, &key, &root, content, terminal);
+    let claims: Vec<&Value> = checked.verified.iter().map(|it| &it.claims).collect();
+    terminal.result(&format!("{}\n", serde_json::to_string(&claims)?))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Verifies what is attested of an image, and prints it: an envelope a line, as cosign does.
+pub(super) fn attestation(
+    arguments: &VerifyAttestationArguments,
+    terminal: &Terminal,
+) -> anyhow::Result<ExitCode> {
+    let key = keys::of_verifier(&arguments.key)?;
+    let images = Images::new(&arguments.registry, &[&arguments.image])?;
+    let opened = images.open(&arguments.image)?;
+    let root = transfers::chosen(&opened, arguments.platform.as_ref())?.root;
+    let none = BTreeMap::new();
+    let check = Check {
+        key: &key,
+        annotations: &none,
+        predicate_type: Some(arguments.kind.uri()),
+        now: now(),
+    };
+    let checked = sign::attestations(&*opened.source, &root, &check)?;
+    let content = content(&opened, &root, arguments.layers, terminal)?;
+    tell("attestation", &checked, &key, &root, content, terminal);
+    let mut lines = String::new();
+    for envelope in checked
+        .verified
+        .iter()
+        .filter_map(|it| it.envelope.as_ref())
+    {
+        lines.push_str(&String::from_utf8_lossy(&envelope.to_json()));
+        lines.push('\n');
+    }
+    terminal.result(&lines)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Checks the image itself: what is on disk down to the last layer, which nobody has checked yet,
+/// and what is attached to it. Says what was checked.
+fn content(
+    opened: &Opened,
+    root: &Descriptor,
+    layers: bool,
+    terminal: &Terminal,
+) -> anyhow::Result<&'static str> {
+    let is_on_disk = matches!(opened.location, Location::Disk(_));
+    let with_layers = layers || is_on_disk;
+    let source = &*opened.source;
+    terminal.timed("content", || -> anyhow::Result<()> {
+        sign::intact(source, root, with_layers)?;
+        if with_layers {
+            for attached in source.attached(root.digest())? {
+                if store::is_manifest(attached.manifest.media_type()) {
+                    sign::intact(source, &attached.manifest, true)?;
+                }
+            }
+        }
+        Ok(())
+    })?;
+    Ok(match with_layers {
+        true => "every blob has its digest",
+        false => {
+            "manifests and configs have their digests; layers are checked by whoever pulls them"
+        }
+    })
+}
+
+/// Says what holds, and what does not.
+fn tell(
+    what: &str,
+    checked: &Checked,
+    key: &PublicKey,
+    root: &Descriptor,
+    content: &str,
+    terminal: &Terminal,
+) {
+    let count = checked.verified.len();
+    let plural = if count == 1 { "" } else { "s" };
+    let by = format!("{} key {}", key.algorithm(), key.hint());
+    terminal.fact(
+        "verified",
+        &format!("{count} {what}{plural} of {} by {by}", root.digest()),
+    );
+    terminal.fact("content", content);
+    let has_entries = checked.verified.iter().any(|it| it.has_log_entries);
+    terminal.fact(
+        "log",
+        match has_entries {
+            true => "not looked at: there are entries of a transparency log, and the key alone was checked",
+            false => "none: the key alone vouches",
+        },
+    );
+    for refused in &checked.refused {
+        terminal.detail(&format!("passed over {}: {}", refused.found, refused.why));
+    }
+}
+
+fn now() -> i64 {
+    i64::try_from(signing::now()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,1 @@
+lM+ae4I5vNa4ADNzlhxuMjZmsyD/MIRxp3hrm8IcDFFxs4FmcNX5liTBaqGcVBodLIAGwgqHfPd/xqm8sQ9nBA==

@@ -1,0 +1,1 @@
+mqsoszDEAigSaPA1jB9FlCi7U0EHQeTFwR4kltY8xmTrFI1/9oumljmFyhu4SSSrD2sbfm1rP3GR8tnFi9ZXDw==
