@@ -212,7 +212,13 @@ fn a_signed_layout_still_has_one_image() {
     room.image("app.oci", "latest", "an app");
     room.done(&["sign", "--key", "cosign.key", "app.oci"]);
     assert_eq!(room.done(&["tags", "app.oci"]), "latest\n");
-    room.done(&["inspect", "app.oci"]);
+    let said = room.done(&["inspect", "app.oci"]);
+    for what in ["signatures", "signature, as a bundle"] {
+        assert!(said.contains(what), "{said}");
+    }
+    let json = room.done(&["inspect", "--json", "app.oci"]);
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["attached"].as_array().unwrap().len(), 2);
 }
 
 #[test]

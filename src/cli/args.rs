@@ -18,7 +18,7 @@ use crate::rootfs::Include;
 
 pub(super) use sign::{
     AttestArguments, ImportKeyPairArguments, KeygenArguments, PublicKeyArguments, SignArguments,
-    SignatureForm, VerifyArguments, VerifyAttestationArguments,
+    SignatureForm, Signing, VerifyArguments, VerifyAttestationArguments,
 };
 
 use super::terminal::Level;

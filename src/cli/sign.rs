@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::Context;
 use oci_spec::image::Descriptor;
 
-use super::args::{AttestArguments, SignArguments, SignatureForm};
+use super::args::{AttestArguments, SignArguments, SignatureForm, Signing};
 use super::images::{Images, Opened};
 use super::terminal::Terminal;
 use super::{Usage, keys, transfers};
@@ -25,27 +25,25 @@ const LARGEST_PREDICATE: u64 = 16 << 20;
 
 /// Signs an image, and prints the name by which it is signed.
 pub(super) fn run(arguments: &SignArguments, terminal: &Terminal) -> anyhow::Result<ExitCode> {
-    let images = Images::new(&arguments.registry, &[&arguments.image])?;
-    let opened = images.open(&arguments.image)?;
+    let signing = &arguments.signing;
+    let images = Images::new(&signing.registry, &[&signing.image])?;
+    let opened = images.open(&signing.image)?;
     let home = home(&opened, &images)?;
-    let root = transfers::chosen(&opened, arguments.platform.as_ref())?.root;
+    let root = transfers::chosen(&opened, signing.platform.as_ref())?.root;
     let mut subjects = vec![root.clone()];
     if arguments.recursive && store::is_index(root.media_type()) {
         let manifests = store::manifests(&*opened.source, &root)?;
         subjects.extend(manifests.into_iter().map(|(manifest, _)| manifest));
     }
-    let key = keys::private(&arguments.key, terminal)?;
+    let key = keys::private(&signing.key, terminal)?;
     handle_signals(terminal);
     let annotations: BTreeMap<String, String> = arguments.annotations.iter().cloned().collect();
-    let identity = match &arguments.identity {
-        Some(identity) => identity.clone(),
-        None => identity(&opened.location),
-    };
+    let identity = identity(signing, &opened.location);
     let signer = Signer {
         key: &key,
         identities: vec![identity],
         annotations: &annotations,
-        forms: forms(arguments.form),
+        forms: forms(signing.form),
     };
     for subject in &subjects {
         let name = pinned(&opened, subject);
@@ -58,26 +56,27 @@ pub(super) fn run(arguments: &SignArguments, terminal: &Terminal) -> anyhow::Res
 
 /// Attests something of an image, and prints the name of the image that it is attested of.
 pub(super) fn attest(arguments: &AttestArguments, terminal: &Terminal) -> anyhow::Result<ExitCode> {
-    let images = Images::new(&arguments.registry, &[&arguments.image])?;
-    let opened = images.open(&arguments.image)?;
+    let signing = &arguments.signing;
+    let images = Images::new(&signing.registry, &[&signing.image])?;
+    let opened = images.open(&signing.image)?;
     let home = home(&opened, &images)?;
-    let root = transfers::chosen(&opened, arguments.platform.as_ref())?.root;
+    let root = transfers::chosen(&opened, signing.platform.as_ref())?.root;
     let file = predicate(&arguments.predicate)?;
     let created = rfc3339(now());
     let kind = &arguments.kind;
     let predicate = kind
         .predicate(&file, &created)
         .with_context(|| format!("{} cannot be attested", arguments.predicate.display()))?;
-    let key = keys::private(&arguments.key, terminal)?;
+    let key = keys::private(&signing.key, terminal)?;
     handle_signals(terminal);
-    let identity = identity(&opened.location);
+    let identity = identity(signing, &opened.location);
     let says = Attest {
         identity: &identity,
         predicate_type: kind.uri(),
         predicate: &predicate,
         replace: arguments.replace,
     };
-    let forms = forms(arguments.form);
+    let forms = forms(signing.form);
     let made = sign::attestation(&*opened.source, &root, &key, &says, forms)?;
     let left = transfer::attach(home, &root, &made.attachments, &made.replaced)?;
     for left in left {
@@ -184,10 +183,11 @@ fn home<'o>(opened: &'o Opened, images: &'o Images) -> anyhow::Result<Home<'o>> 
 
 /// What the image is called in a signature: its repository, as cosign has it, or the name of the
 /// file or directory that holds it.
-fn identity(location: &Location) -> String {
-    match location {
-        Location::Registry(reference) => of_repository(reference),
-        Location::Disk(reference) => of_path(&reference.path),
+fn identity(signing: &Signing, location: &Location) -> String {
+    match (&signing.identity, location) {
+        (Some(identity), _) => identity.clone(),
+        (None, Location::Registry(reference)) => of_repository(reference),
+        (None, Location::Disk(reference)) => of_path(&reference.path),
     }
 }
 

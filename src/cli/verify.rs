@@ -16,10 +16,11 @@ use crate::store::{self, Location};
 
 /// Verifies an image's signatures, and prints what they say.
 pub(super) fn run(arguments: &VerifyArguments, terminal: &Terminal) -> anyhow::Result<ExitCode> {
-    let key = keys::of_verifier(&arguments.key)?;
-    let images = Images::new(&arguments.registry, &[&arguments.image])?;
-    let opened = images.open(&arguments.image)?;
-    let root = transfers::chosen(&opened, arguments.platform.as_ref())?.root;
+    let verifying = &arguments.verifying;
+    let key = keys::of_verifier(&verifying.key)?;
+    let images = Images::new(&verifying.registry, &[&verifying.image])?;
+    let opened = images.open(&verifying.image)?;
+    let root = transfers::chosen(&opened, verifying.platform.as_ref())?.root;
     let annotations: BTreeMap<String, String> = arguments.annotations.iter().cloned().collect();
     let check = Check {
         key: &key,
@@ -29,7 +30,7 @@ pub(super) fn run(arguments: &VerifyArguments, terminal: &Terminal) -> anyhow::R
     };
     let name = signing::called(&opened, &root);
     let checked = sign::signatures(&*opened.source, &root, &name, &check)?;
-    let content = content(&opened, &root, arguments.layers, terminal)?;
+    let content = content(&opened, &root, verifying.layers, terminal)?;
     tell("signature", &checked, &key, &root, content, terminal);
     let claims: Vec<&Value> = checked.verified.iter().map(|it| &it.claims).collect();
     terminal.result(&format!("{}\n", serde_json::to_string(&claims)?))?;
@@ -41,10 +42,11 @@ pub(super) fn attestation(
     arguments: &VerifyAttestationArguments,
     terminal: &Terminal,
 ) -> anyhow::Result<ExitCode> {
-    let key = keys::of_verifier(&arguments.key)?;
-    let images = Images::new(&arguments.registry, &[&arguments.image])?;
-    let opened = images.open(&arguments.image)?;
-    let root = transfers::chosen(&opened, arguments.platform.as_ref())?.root;
+    let verifying = &arguments.verifying;
+    let key = keys::of_verifier(&verifying.key)?;
+    let images = Images::new(&verifying.registry, &[&verifying.image])?;
+    let opened = images.open(&verifying.image)?;
+    let root = transfers::chosen(&opened, verifying.platform.as_ref())?.root;
     let none = BTreeMap::new();
     let check = Check {
         key: &key,
@@ -53,7 +55,7 @@ pub(super) fn attestation(
         now: now(),
     };
     let checked = sign::attestations(&*opened.source, &root, &check)?;
-    let content = content(&opened, &root, arguments.layers, terminal)?;
+    let content = content(&opened, &root, verifying.layers, terminal)?;
     tell("attestation", &checked, &key, &root, content, terminal);
     let mut lines = String::new();
     for envelope in checked

@@ -1,5 +1,7 @@
 //! What is known of an image without reading a layer.
 
+mod attached;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use oci_spec::image::{
@@ -15,6 +17,8 @@ use crate::store::{
     self, Source, StoreError, is_index, is_manifest, named, read_config, read_index, read_manifest,
     under,
 };
+
+pub use attached::AttachedManifest;
 
 /// By these a builder (BuildKit) marks an attestation and names the manifest that it is of.
 const KIND: &str = "vnd.docker.reference.type";
@@ -41,6 +45,9 @@ pub struct Inspection {
     pub image: Option<Overview>,
     /// Why there is no such image, when there is none.
     pub without_image: Option<String>,
+    /// What is attached to the manifest or the index: signatures and the like, not verified here;
+    /// `null` when the store does not tell.
+    pub attached: Option<Vec<AttachedManifest>>,
 }
 
 /// An entry of an index.
@@ -215,6 +222,7 @@ impl Inspection {
             manifests: Some(listed.iter().map(Listed::new).collect()),
             image,
             without_image,
+            attached: root.and_then(|root| attached::attached(source, root.digest())),
         })
     }
 
@@ -233,6 +241,7 @@ impl Inspection {
             manifests: None,
             image: Some(image),
             without_image: None,
+            attached: attached::attached(source, manifest.digest()),
         })
     }
 }

@@ -37,7 +37,7 @@ pub use diff::{
 };
 pub use excess::{Contributor, Excess};
 pub use image::ReportError;
-pub use inspect::{Inspection, Listed, Overview, OverviewLayer, root};
+pub use inspect::{AttachedManifest, Inspection, Listed, Overview, OverviewLayer, root};
 pub use json::Json;
 pub use live::{LiveError, Wanted, live, today};
 pub use markdown::Markdown;

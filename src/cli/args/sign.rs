@@ -47,45 +47,39 @@ pub(in crate::cli) enum SignatureForm {
     Bundle,
 }
 
+/// An image, and who signs something of it.
 #[derive(Debug, Args)]
-pub(in crate::cli) struct SignArguments {
+pub(in crate::cli) struct Signing {
     /// The image: a layout, an OCI archive or a name in a registry
     #[arg(value_name = "IMAGE", value_hint = ValueHint::AnyPath)]
     pub(in crate::cli) image: String,
-    /// The private key: a file, or env://VARIABLE; its password comes from COSIGN_PASSWORD or the terminal
+    /// The private key: a file, or env://VARIABLE; its password comes from COSIGN_PASSWORD or the
+    /// terminal
     #[arg(long, value_name = "KEY", value_hint = ValueHint::FilePath)]
     pub(in crate::cli) key: String,
-    /// Add this to what is signed; several times for several
-    #[arg(short, long = "annotation", alias = "annotations", value_name = "NAME=VALUE", value_parser = key_value)]
-    pub(in crate::cli) annotations: Vec<(String, String)>,
-    /// Sign the images of an index, too
-    #[arg(short, long)]
-    pub(in crate::cli) recursive: bool,
-    /// Form of the signature
+    /// Form of what is made
     #[arg(long = "signature-form", value_name = "FORM", default_value = "both")]
     pub(in crate::cli) form: SignatureForm,
-    /// What the image is called in the signature [default: its repository, or the layout's name]
+    /// What the image is called in it [default: its repository, or the layout's name]
     #[arg(long, value_name = "NAME")]
     pub(in crate::cli) identity: Option<String>,
-    /// Sign the image for this platform alone [default: the whole index]
-    #[arg(long, value_name = "OS/ARCH", conflicts_with = "recursive")]
+    /// The image for this platform alone [default: the whole index]
+    #[arg(long, value_name = "OS/ARCH")]
     pub(in crate::cli) platform: Option<Platform>,
     #[command(flatten)]
     pub(in crate::cli) registry: RegistryArguments,
 }
 
+/// An image, and who is to have signed something of it.
 #[derive(Debug, Args)]
-pub(in crate::cli) struct VerifyArguments {
+pub(in crate::cli) struct Verifying {
     /// The image: a layout, an OCI archive or a name in a registry
     #[arg(value_name = "IMAGE", value_hint = ValueHint::AnyPath)]
     pub(in crate::cli) image: String,
     /// The public key: a file, or env://VARIABLE
     #[arg(long, value_name = "KEY", value_hint = ValueHint::FilePath)]
     pub(in crate::cli) key: String,
-    /// What the signature must say, too; several times for several
-    #[arg(short, long = "annotation", alias = "annotations", value_name = "NAME=VALUE", value_parser = key_value)]
-    pub(in crate::cli) annotations: Vec<(String, String)>,
-    /// Verify the image for this platform alone [default: the whole index]
+    /// The image for this platform alone [default: the whole index]
     #[arg(long, value_name = "OS/ARCH")]
     pub(in crate::cli) platform: Option<Platform>,
     /// Fetch every layer from the registry and check it, too; on disk they always are
@@ -96,13 +90,30 @@ pub(in crate::cli) struct VerifyArguments {
 }
 
 #[derive(Debug, Args)]
+pub(in crate::cli) struct SignArguments {
+    #[command(flatten)]
+    pub(in crate::cli) signing: Signing,
+    /// Add this to what is signed (repeatable)
+    #[arg(short, long = "annotation", alias = "annotations", value_name = "NAME=VALUE", value_parser = key_value)]
+    pub(in crate::cli) annotations: Vec<(String, String)>,
+    /// Sign the images of an index, too
+    #[arg(short, long, conflicts_with = "platform")]
+    pub(in crate::cli) recursive: bool,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct VerifyArguments {
+    #[command(flatten)]
+    pub(in crate::cli) verifying: Verifying,
+    /// What the signature must say, too (repeatable)
+    #[arg(short, long = "annotation", alias = "annotations", value_name = "NAME=VALUE", value_parser = key_value)]
+    pub(in crate::cli) annotations: Vec<(String, String)>,
+}
+
+#[derive(Debug, Args)]
 pub(in crate::cli) struct AttestArguments {
-    /// The image: a layout, an OCI archive or a name in a registry
-    #[arg(value_name = "IMAGE", value_hint = ValueHint::AnyPath)]
-    pub(in crate::cli) image: String,
-    /// The private key: a file, or env://VARIABLE; its password comes from COSIGN_PASSWORD or the terminal
-    #[arg(long, value_name = "KEY", value_hint = ValueHint::FilePath)]
-    pub(in crate::cli) key: String,
+    #[command(flatten)]
+    pub(in crate::cli) signing: Signing,
     /// What is attested, a file; - for stdin
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(in crate::cli) predicate: PathBuf,
@@ -113,33 +124,13 @@ pub(in crate::cli) struct AttestArguments {
     /// Replace attestations of this type by this key
     #[arg(long)]
     pub(in crate::cli) replace: bool,
-    /// Form of the attestation
-    #[arg(long = "signature-form", value_name = "FORM", default_value = "both")]
-    pub(in crate::cli) form: SignatureForm,
-    /// Attest of the image for this platform alone [default: the whole index]
-    #[arg(long, value_name = "OS/ARCH")]
-    pub(in crate::cli) platform: Option<Platform>,
-    #[command(flatten)]
-    pub(in crate::cli) registry: RegistryArguments,
 }
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct VerifyAttestationArguments {
-    /// The image: a layout, an OCI archive or a name in a registry
-    #[arg(value_name = "IMAGE", value_hint = ValueHint::AnyPath)]
-    pub(in crate::cli) image: String,
-    /// The public key: a file, or env://VARIABLE
-    #[arg(long, value_name = "KEY", value_hint = ValueHint::FilePath)]
-    pub(in crate::cli) key: String,
+    #[command(flatten)]
+    pub(in crate::cli) verifying: Verifying,
     /// The type that is asked for: see attest
     #[arg(long = "type", value_name = "TYPE", default_value = "custom")]
     pub(in crate::cli) kind: PredicateType,
-    /// Verify that of the image for this platform alone [default: the whole index]
-    #[arg(long, value_name = "OS/ARCH")]
-    pub(in crate::cli) platform: Option<Platform>,
-    /// Fetch every layer from the registry and check it, too; on disk they always are
-    #[arg(long)]
-    pub(in crate::cli) layers: bool,
-    #[command(flatten)]
-    pub(in crate::cli) registry: RegistryArguments,
 }

@@ -57,6 +57,13 @@ impl Terminal {
             parts.push(self.settings_of(image));
             parts.push(self.layers_of(image));
         }
+        let mut facts = Facts::default();
+        let attached = inspection.attached.iter().flatten();
+        let attached: Vec<String> = attached
+            .map(|it| format!("{} {}", short(&it.digest), it.what))
+            .collect();
+        facts.list("attached", &attached);
+        parts.push(self.facts(&facts));
         joined(&parts)
     }
 
