@@ -14,6 +14,7 @@
 //! | [`Layer`](layer::Layer) | a packed part of the tree | [`layer`] |
 //! | [`Image`](image::Image) | config and manifest over layers | [`image`] |
 //! | [`Source`](store::Source), [`Writer`](store::Writer) | where images live | [`store`] |
+//! | [`PrivateKey`](sign::key::PrivateKey), [`Check`](sign::Check) | an image signed by its digest, and verified | [`sign`] |
 //! | [`Report`](report::Report) | what takes the room, a pure function of an image | [`report`] |
 //!
 //! Look-ups go through a [`Sysroot`](sysroot::Sysroot), never to the file system itself.

@@ -234,6 +234,33 @@ fn signing_again_changes_nothing() {
 }
 
 #[test]
+fn signers_at_the_same_moment_lose_nothing_of_each_other() {
+    let room = Room::new();
+    let keys = ["a", "b", "c", "d"];
+    for key in keys {
+        room.done(&["keygen", "--output-key-prefix", key]);
+    }
+    room.image("app.oci", "v1", "app");
+    room.done(&["copy", "app.oci", "app.tar"]);
+    for image in ["app.oci", "app.tar"] {
+        let signers = keys.map(|key| {
+            let key = format!("{key}.key");
+            let form = "--signature-form=classic";
+            let mut command = room.command(&["sign", form, "--key", &key, image]);
+            command.stderr(Stdio::piped()).spawn().unwrap()
+        });
+        for signer in signers {
+            let output = signer.wait_with_output().unwrap();
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{said}");
+        }
+        for key in keys {
+            room.done(&["verify", "--key", &format!("{key}.pub"), image]);
+        }
+    }
+}
+
+#[test]
 fn a_key_of_each_kind_signs() {
     let room = Room::new();
     for algorithm in ["ecdsa-p384", "ed25519"] {

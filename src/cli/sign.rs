@@ -16,12 +16,9 @@ use super::{Usage, keys, transfers};
 use crate::image::rfc3339;
 use crate::registry::Reference;
 use crate::sign::key::PrivateKey;
-use crate::sign::{self, Attest, Form, Forms, Made, Sign};
-use crate::store::{self, Location, Source};
-use crate::transfer::{self, Home};
-
-/// The largest predicate that is attested, in bytes.
-const LARGEST_PREDICATE: u64 = 16 << 20;
+use crate::sign::{self, Attest, Form, Forms, Made, PredicateType, Sign, SignError};
+use crate::store::{self, Location, Source, StoreError};
+use crate::transfer::{self, Home, Left, TransferError};
 
 /// Signs an image, and prints the name by which it is signed.
 pub(super) fn run(arguments: &SignArguments, terminal: &Terminal) -> anyhow::Result<ExitCode> {
@@ -77,8 +74,9 @@ pub(super) fn attest(arguments: &AttestArguments, terminal: &Terminal) -> anyhow
         replace: arguments.replace,
     };
     let forms = forms(signing.form);
-    let made = sign::attestation(&*opened.source, &root, &key, &says, forms)?;
-    let left = transfer::attach(home, &root, &made.attachments, &made.replaced)?;
+    let (made, left) = attached(&*opened.source, &root, home, |source| {
+        sign::attestation(source, &root, &key, &says, forms)
+    })?;
     for left in left {
         let why = crate::registry::harmless(&left.why.to_string());
         terminal.warn(&format!(
@@ -130,11 +128,47 @@ impl Signer<'_> {
                 identity,
                 annotations: self.annotations,
             };
-            let made = sign::signature(source, image, self.key, &says, self.forms)?;
-            transfer::attach(home, image, &made.attachments, &made.replaced)?;
+            let (made, _) = attached(source, image, home, |source| {
+                sign::signature(source, image, self.key, &says, self.forms)
+            })?;
             tell("signed", &made, self.key, name, terminal);
         }
         Ok(())
+    }
+}
+
+/// How often something is made anew because others attach to the same image.
+const TRIES: usize = 32;
+
+/// Attaches to `image` of `source`, which is at `home`, what `make` makes of it beside what is
+/// there. A store on disk is read anew when others have changed it: an archive is another file then.
+fn attached(
+    source: &dyn Source,
+    image: &Descriptor,
+    home: Home<'_>,
+    make: impl Fn(&dyn Source) -> Result<Made, SignError>,
+) -> anyhow::Result<(Made, Vec<Left>)> {
+    let mut made = make(source)?;
+    let mut tries = 1;
+    loop {
+        match (
+            transfer::attach(home, image, &made.attachments, &made.replaced),
+            home,
+        ) {
+            (Ok(left), _) => return Ok((made, left)),
+            (Err(TransferError::Store(StoreError::AttachedMeanwhile { .. })), Home::Disk(path))
+                if tries < TRIES =>
+            {
+                let anew = store::open(&store::Reference {
+                    form: None,
+                    path: path.to_path_buf(),
+                    tag: None,
+                })?;
+                made = make(&*anew)?;
+                tries += 1;
+            }
+            (Err(error), _) => return Err(error.into()),
+        }
     }
 }
 
@@ -238,13 +272,14 @@ fn predicate(path: &Path) -> anyhow::Result<Vec<u8>> {
     };
     reader
         .by_ref()
-        .take(LARGEST_PREDICATE + 1)
+        .take(PredicateType::LARGEST as u64 + 1)
         .read_to_end(&mut bytes)
         .with_context(|| format!("cannot read the predicate {}", path.display()))?;
-    if bytes.len() as u64 > LARGEST_PREDICATE {
+    if bytes.len() > PredicateType::LARGEST {
         return Err(Usage(format!(
-            "the predicate {} has more than 16 MiB, which no verifier takes",
-            path.display()
+            "the predicate {} has more than {} MiB, and verify-attestation reads no more",
+            path.display(),
+            PredicateType::LARGEST >> 20
         ))
         .into());
     }

@@ -40,6 +40,9 @@ pub const MOST_SIGNATURES: usize = 100;
 /// The most manifests that refer to one image that are looked at, whatever they are.
 pub(super) const MOST_REFERRERS: usize = 1000;
 
+/// The most bytes that all of these have together: real ones have some 900 each.
+const MOST_MANIFEST_BYTES: u64 = 64 << 20;
+
 /// An image manifest, as far as it matters here. What is not known is kept, so that the layers of
 /// others stay what they are when one is added.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -189,6 +192,7 @@ pub(super) fn held(
     let tag = attached_tag(image.digest(), what.suffix());
     let (mut held, mut refused) = (Vec::new(), Vec::new());
     let mut seen = BTreeSet::new();
+    let mut size = 0_u64;
     // What has the tag comes first, also when it refers to the image as well.
     let mut all = source.attached(image.digest())?;
     all.sort_by_key(|attached| attached.link == Link::Subject);
@@ -221,6 +225,17 @@ pub(super) fn held(
                 });
             }
             continue;
+        }
+        // All of them are held at once, and one may have 4 MiB.
+        size = size.saturating_add(descriptor.size());
+        if size > MOST_MANIFEST_BYTES {
+            return Err(StoreError::TooLarge {
+                store: source.name(),
+                part: format!("what is attached to {}", image.digest()),
+                size,
+                limit: MOST_MANIFEST_BYTES,
+            }
+            .into());
         }
         let bytes = read_document(source, &descriptor)?;
         match parse::<Document>(&bytes) {

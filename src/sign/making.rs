@@ -399,7 +399,8 @@ impl Maker<'_> {
         };
         documents.insert(manifest.config.digest.to_string(), config);
         let tag = attached_tag(self.image.digest(), self.what.suffix());
-        attachment(&manifest, documents, blobs, Link::Tag(tag))
+        let there = there.iter().map(|held| held.descriptor.digest().clone());
+        attachment(&manifest, documents, blobs, Link::Tag(tag), there.collect())
     }
 
     /// A manifest that refers to the image, with a bundle.
@@ -432,6 +433,6 @@ impl Maker<'_> {
             }),
             artifact_type: Some(BUNDLE_MEDIA_TYPE.to_owned()),
         };
-        attachment(&manifest, documents, Vec::new(), Link::Subject)
+        attachment(&manifest, documents, Vec::new(), Link::Subject, Vec::new())
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use oci_spec::image::{Descriptor, MediaType};
+use oci_spec::image::{Descriptor, Digest as OciDigest, MediaType};
 use serde::Serialize;
 
 use super::layers::{Document, Part};
@@ -79,12 +79,13 @@ pub(super) fn blobs(layers: &[Part], documents: &BTreeMap<String, Vec<u8>>) -> V
     blobs
 }
 
-/// A manifest with all that it leads to.
+/// A manifest with all that it leads to, made of those that it comes `instead` of.
 pub(super) fn attachment(
     manifest: &Document,
     mut documents: BTreeMap<String, Vec<u8>>,
     blobs: Vec<Descriptor>,
     link: Link,
+    instead: Vec<OciDigest>,
 ) -> Attachment {
     let bytes = to_json(manifest);
     let mut root = described(MediaType::ImageManifest.as_ref(), &bytes);
@@ -96,7 +97,11 @@ pub(super) fn attachment(
         documents,
         blobs,
     };
-    Attachment { entry, link }
+    Attachment {
+        entry,
+        link,
+        instead,
+    }
 }
 
 pub(super) fn to_json(document: &impl Serialize) -> Vec<u8> {

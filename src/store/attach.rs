@@ -9,8 +9,9 @@ use super::entry::{Change, Commit};
 use super::{Attachment, Destination, OciArchive, Reference, StoreError, Writer, open};
 
 /// Puts `attachments` beside the image with the digest `subject` in the layout or OCI archive at
-/// `path`; what has the tag of one of them is replaced, and the manifests in `replaced` go that
-/// are attached to the image. All in one edit of the index: readers see the old or the new one at
+/// `path`; what has the tag of one of them, and is what that was made
+/// [instead](Attachment::instead) of, is replaced, and the manifests in `replaced` go that are
+/// attached to the image. All in one edit of the index: readers see the old or the new one at
 /// any moment. Where all of it is there already nothing is written.
 ///
 /// The image may be an entry of the index or stand in an index within. Blobs that are not among
@@ -18,7 +19,8 @@ use super::{Attachment, Destination, OciArchive, Reference, StoreError, Writer, 
 ///
 /// # Errors
 /// When there is no such image, an attachment is not of it, the store is a docker archive, which
-/// has no room for any, or it cannot be read or written.
+/// has no room for any, or it cannot be read or written; [`StoreError::AttachedMeanwhile`] when
+/// something else has a tag by now.
 pub fn attach(
     path: &Path,
     subject: &Digest,

@@ -45,6 +45,9 @@ pub struct Attachment {
     pub entry: Entry,
     /// What it is attached by.
     pub link: Link,
+    /// What had its tag when it was made, and so is in it or may go. What has the tag by now and is
+    /// not among these somebody else has put there meanwhile: it is not written over.
+    pub instead: Vec<Digest>,
 }
 
 /// What cosign's tags end with.

@@ -194,6 +194,16 @@ pub enum StoreError {
         /// The digest.
         digest: String,
     },
+    /// What had a tag of something attached is not what it was.
+    #[error(
+        "{store}: another program put something under {tag} at the same moment, and nothing is written over that: try again"
+    )]
+    AttachedMeanwhile {
+        /// The store.
+        store: String,
+        /// The tag.
+        tag: String,
+    },
     /// A tag should go from a store that does not let one go.
     #[error("cannot remove a tag from {}: it is a docker archive, and tags are removed from OCI layouts and OCI archives alone; write it anew with the images that should stay", .0.display())]
     NotRemovable(PathBuf),

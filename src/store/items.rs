@@ -155,8 +155,8 @@ impl Items {
         Ok(())
     }
 
-    /// Puts attachments beside what they are of; of what has the tag of one of them another is
-    /// left out and given.
+    /// Puts attachments beside what they are of; what has the tag of one of them, and was seen when
+    /// that was made, is left out and given.
     pub(super) fn attach(
         &mut self,
         source: &dyn Source,
@@ -171,8 +171,16 @@ impl Items {
                 let there = item.tie.as_ref();
                 there.is_some_and(|there| there.subject == tie.subject && there.link == tie.link)
             };
-            if let Link::Tag(_) = &tie.link {
+            if let Link::Tag(tag) = &tie.link {
+                let before = gone.len();
                 self.take(&mut gone, |item| is_same(item) && !item.is(new));
+                let mut going = gone.iter().skip(before).map(Descriptor::digest);
+                if going.any(|digest| !one.instead.contains(digest)) {
+                    return Err(StoreError::AttachedMeanwhile {
+                        store: source.name(),
+                        tag: tag.clone(),
+                    });
+                }
             }
             let there = self.0.iter().position(|item| is_same(item) && item.is(new));
             let at = there.unwrap_or_else(|| {

@@ -16,6 +16,7 @@
 //! | `layout_commit.rs` `archive_commit.rs` `docker_commit.rs` | the commit of each form |
 //! | `remove.rs` `index.rs` `garbage.rs` | tags removed; editing an index; what is no longer used |
 //! | `attached.rs` `attach.rs` `items.rs` | what is attached to images; attaching it; its place in an index |
+//! | `unlisted.rs` | what cosign saved in a layout without an entry in its index |
 //! | `with.rs` | a store with documents that are not in it yet |
 //! | `interrupt.rs` | Ctrl-C |
 

@@ -132,8 +132,8 @@ pub fn platform_of(source: &dyn Source, descriptor: &Descriptor) -> Result<Platf
 
 /// The manifest of the image with this tag and platform.
 ///
-/// Without a tag the store must have one image, beside what is attached to it; without a platform the one there is,
-/// or of several that of this machine.
+/// Without a tag the store must have one image, beside what is attached to it; without a platform
+/// the one there is, or of several that of this machine.
 ///
 /// # Errors
 /// When there is none or the choice is not clear; the message lists what there is.

@@ -31,7 +31,7 @@ impl Layout {
             return Ok(Vec::new());
         }
         let mut found = Vec::new();
-        for name in self.small_blobs()? {
+        for name in self.names_of_blobs()? {
             let Ok(digest) = format!("sha256:{name}").parse::<Digest>() else {
                 continue;
             };
@@ -59,7 +59,7 @@ impl Layout {
     }
 
     /// The names of the regular files in `blobs/sha256`.
-    fn small_blobs(&self) -> Result<Vec<String>, StoreError> {
+    fn names_of_blobs(&self) -> Result<Vec<String>, StoreError> {
         const BLOBS: &str = "blobs/sha256";
         let path = self.path().join(BLOBS);
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;

@@ -9,17 +9,14 @@ use std::num::NonZeroUsize;
 use std::sync::{Mutex, PoisonError};
 
 use oci_spec::image::{Descriptor, Digest};
-use serde::Deserialize;
-use serde_json::Value;
 
 use super::TransferError;
 use super::union::{Union, instead, union};
 use super::walk::{Room, TOO_MANY, Walk, walk_in};
 use super::work::each;
-use crate::image::parse;
 use crate::store::{
-    Attached, DEEPEST, Link, MOST_MANIFESTS, SUFFIXES, Source, StoreError, attached_tag, attested,
-    is_index, read_index,
+    Attached, DEEPEST, Link, MOST_MANIFESTS, SUFFIXES, Said, Source, StoreError, attached_tag,
+    attested, is_index, read_index,
 };
 
 /// The most manifests that may be attached to what is copied, all together.
@@ -216,16 +213,7 @@ fn is_stale(source: &dyn Source, attached: &Attached, error: &TransferError) -> 
 
 /// Whether the manifest says that it is attached to `subject`.
 fn refers_to(manifest: &[u8], subject: &Digest) -> bool {
-    #[derive(Deserialize)]
-    struct Referring {
-        subject: Option<Value>,
-    }
-    let subject_of = |manifest: Referring| {
-        let digest = manifest.subject?.get("digest")?.as_str()?.to_owned();
-        Some(digest)
-    };
-    let said = parse::<Referring>(manifest).ok().and_then(subject_of);
-    said.as_deref() == Some(subject.as_ref())
+    Said::in_manifest(manifest).is_ok_and(|said| said.subject.as_ref() == Some(subject))
 }
 
 fn not_copied(

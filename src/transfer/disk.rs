@@ -38,7 +38,7 @@ pub(super) fn write(
         true => gather(source, &chosen.root, parallel)?,
         false => Vec::new(),
     };
-    let along = fates(along, &writer)?;
+    let (along, instead) = fates(along, &writer)?;
     let mut copied = Copied {
         images: walk.images,
         attached: along.len(),
@@ -87,10 +87,12 @@ pub(super) fn write(
     let staged = staged.into_inner().unwrap_or_else(PoisonError::into_inner);
     let attachments: Vec<Attachment> = along
         .iter()
-        .filter_map(|one| {
+        .zip(instead)
+        .filter_map(|(one, instead)| {
             Some(Attachment {
                 entry: kept(one)?.entry.clone(),
                 link: one.0.link.clone(),
+                instead,
             })
         })
         .collect();
@@ -98,13 +100,14 @@ pub(super) fn write(
     Ok(copied)
 }
 
-/// What becomes of each that goes along, by what was there at first.
-fn fates(along: Vec<Along>, writer: &Writer) -> Result<Vec<(Along, Fate)>, TransferError> {
+/// What becomes of each that goes along, by what was there at first; and for each what had its tag.
+fn fates(along: Vec<Along>, writer: &Writer) -> Result<Fates, TransferError> {
     let mut known: Option<(Digest, Vec<Attached>)> = None;
-    let mut fates = Vec::with_capacity(along.len());
+    let (mut fates, mut instead) = (Vec::with_capacity(along.len()), Vec::new());
     for one in along {
         let Some(there) = writer.there() else {
             fates.push((one, Fate::Written));
+            instead.push(Vec::new());
             continue;
         };
         // They come in the order of their subjects.
@@ -115,11 +118,15 @@ fn fates(along: Vec<Along>, writer: &Writer) -> Result<Vec<(Along, Fate)>, Trans
                 .map_err(|error| one.failed(error))?,
         };
         let fate = fate(&one, there, &found).map_err(|error| one.failed(error))?;
+        let same = found.iter().filter(|found| found.link == one.link);
+        instead.push(same.map(|found| found.manifest.digest().clone()).collect());
         known = Some((one.subject.clone(), found));
         fates.push((one, fate));
     }
-    Ok(fates)
+    Ok((fates, instead))
 }
+
+type Fates = (Vec<(Along, Fate)>, Vec<Vec<Digest>>);
 
 fn fate(along: &Along, there: &dyn Source, found: &[Attached]) -> Result<Fate, StoreError> {
     let own = along.walk.entry.root.digest();

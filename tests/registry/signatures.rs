@@ -356,6 +356,7 @@ fn attachment(subject: &str) -> Attachment {
             blobs: Vec::new(),
         },
         link: Link::Subject,
+        instead: Vec::new(),
     }
 }
 

@@ -267,6 +267,25 @@ fn a_flood_of_bundles_or_referrers_is_refused() {
 }
 
 #[test]
+fn no_more_is_held_of_manifests_than_memory_has_room_for() {
+    let key = key();
+    let mut shelf = Shelf::new();
+    for n in 0..17 {
+        let pad = "x".repeat(4_000_000);
+        let other = json!({
+            "schemaVersion": 2, "config": layer("x", b""), "layers": [],
+            "annotations": {"pad": pad, "n": n.to_string()},
+        });
+        shelf.attach_manifest(&other, Link::Subject);
+    }
+    let error = verify(&shelf, &key).unwrap_err();
+    assert!(
+        matches!(error, SignError::Store(StoreError::TooLarge { .. })),
+        "{error}"
+    );
+}
+
+#[test]
 fn a_bundle_with_a_certificate_is_refused_where_a_key_was_asked_for() {
     let key = key();
     let mut shelf = Shelf::new();

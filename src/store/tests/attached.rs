@@ -38,6 +38,7 @@ fn attachment(manifest: &Value, blobs: &[&[u8]], link: Link) -> Attachment {
             blobs: Vec::new(),
         },
         link,
+        instead: Vec::new(),
     }
 }
 
@@ -283,7 +284,8 @@ fn what_has_the_same_tag_or_is_named_is_replaced_with_its_blobs() {
         write(&to, &made, "1").unwrap();
         let (old, old_bundle) = (classic(root.digest(), "sig", "old"), bundle(&root, "old b"));
         put(&to, &root, &[old.clone(), old_bundle.clone()]);
-        let (new, new_bundle) = (classic(root.digest(), "sig", "new"), bundle(&root, "new b"));
+        let (mut new, new_bundle) = (classic(root.digest(), "sig", "new"), bundle(&root, "new b"));
+        new.instead = vec![old.entry.root.digest().clone()];
         let gone = [old_bundle.entry.root.digest().clone()];
         let all = [new.clone(), new_bundle.clone()];
         attach(to.path(), root.digest(), &all, &gone).unwrap();
@@ -314,6 +316,34 @@ fn what_has_the_same_tag_or_is_named_is_replaced_with_its_blobs() {
         )
         .unwrap();
         assert_eq!(attached(&to, &root), expected(&[&new, &new_bundle]));
+    }
+    assert_no_litter(directory.path());
+}
+
+#[test]
+fn what_another_put_under_a_tag_meanwhile_is_not_written_over() {
+    let directory = tempfile::tempdir().unwrap();
+    let made = amd64(&["a"]);
+    let root = root_of(&made);
+    for to in oci(directory.path()) {
+        write(&to, &made, "1").unwrap();
+        let theirs = classic(root.digest(), "sig", "theirs");
+        put(&to, &root, std::slice::from_ref(&theirs));
+        let before = bytes_of(&to);
+        // It was made when nothing had the tag.
+        let ours = classic(root.digest(), "sig", "ours");
+        let said = message(attach(
+            to.path(),
+            root.digest(),
+            &[ours.clone(), bundle(&root, "b")],
+            &[],
+        ));
+        assert!(said.contains(&attached_tag(root.digest(), "sig")), "{said}");
+        assert!(said.contains("try again"), "{said}");
+        // The same is no other.
+        put(&to, &root, std::slice::from_ref(&theirs));
+        assert_eq!(attached(&to, &root), expected(&[&theirs]));
+        assert!(bytes_of(&to) == before);
     }
     assert_no_litter(directory.path());
 }

@@ -38,6 +38,7 @@ fn signed(path: &Path, image: &crate::store::tests::Made) -> OciDigest {
             blobs: Vec::new(),
         },
         link: Link::Subject,
+        instead: Vec::new(),
     };
     attach(path, subject.digest(), &[one], &[]).unwrap();
     root.digest().clone()

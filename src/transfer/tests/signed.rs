@@ -120,6 +120,7 @@ impl Signed {
                 blobs: Vec::new(),
             },
             link,
+            instead: Vec::new(),
         }
     }
 

@@ -147,7 +147,8 @@ fn signatures_as_cosign_save_writes_them_are_of_the_image_of_the_layout() {
     );
     // Beside another image it is still clear what they are of.
     write(&to, &amd64(&["b"]), "2").unwrap();
-    let new = classic(root.digest(), "sig", "new");
+    let mut new = classic(root.digest(), "sig", "new");
+    new.instead = vec![sig.entry.root.digest().clone()];
     put(&to, &root, std::slice::from_ref(&new));
     assert_eq!(attached(&to, &root), expected(&[&new]));
     assert_eq!(entries(&to)[1].0, attached_tag(root.digest(), "sig"));
@@ -267,7 +268,8 @@ fn circles_and_crowds_end() {
     });
     assert_eq!(attached(&to, &root).len(), 1);
     assert_eq!(attached(&to, &a).len(), 1);
-    let sig = classic(root.digest(), "sig", "s");
+    let mut sig = classic(root.digest(), "sig", "s");
+    sig.instead = vec![b.digest().clone()];
     put(&to, &root, std::slice::from_ref(&sig));
     assert_eq!(attached(&to, &root), expected(&[&sig]));
     assert_eq!(entries(&to).len(), 5);
