@@ -333,20 +333,6 @@ pub enum SignError {
     NoTag(String),
 }
 
-impl SignError {
-    /// The reason of the one that was refused, where there is one only.
-    #[must_use]
-    pub fn single(&self) -> &Self {
-        match self {
-            Self::NoneHolds { refused, .. } => match refused.as_slice() {
-                [one] => &one.why,
-                _ => self,
-            },
-            other => other,
-        }
-    }
-}
-
 /// The most characters of a text from outside that are shown.
 const SHOWN: usize = 200;
 /// The most reasons that are listed.

@@ -38,14 +38,23 @@ struct RootFs<'a> {
 
 /// The config of a manifest with these layers.
 pub(super) fn config(layers: &[Part]) -> Vec<u8> {
+    config_of(layers.iter().map(|layer| layer.digest.as_ref()))
+}
+
+/// The config of a manifest with the layers that have these digests.
+pub(crate) fn config_of<'a>(digests: impl Iterator<Item = &'a str>) -> Vec<u8> {
+    let diff_ids: Vec<&str> = digests.collect();
     to_json(&Config {
         architecture: "",
         created: NEVER,
-        history: layers.iter().map(|_| Created { created: NEVER }).collect(),
+        history: diff_ids
+            .iter()
+            .map(|_| Created { created: NEVER })
+            .collect(),
         os: "",
         rootfs: RootFs {
             r#type: "layers",
-            diff_ids: layers.iter().map(|layer| layer.digest.as_ref()).collect(),
+            diff_ids,
         },
         config: BTreeMap::new(),
     })

@@ -53,6 +53,7 @@ pub use error::{DocumentError, SignError};
 pub use intact::intact;
 pub use layers::MOST_SIGNATURES;
 pub use making::{Attest, Form, Forms, Made, Sign, attestation, signature};
+pub(crate) use manifest::config_of;
 pub use payload::Payload;
 pub use predicate::PredicateType;
 pub use statement::{COSIGN_SIGN, Statement, Subject};

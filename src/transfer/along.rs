@@ -14,6 +14,7 @@ use super::TransferError;
 use super::union::{Union, instead, union};
 use super::walk::{Room, TOO_MANY, Walk, walk_in};
 use super::work::each;
+use crate::sign::MOST_SIGNATURES;
 use crate::store::{
     Attached, DEEPEST, Link, MOST_MANIFESTS, SUFFIXES, Said, Source, StoreError, attached_tag,
     attested, is_index, read_index,
@@ -46,6 +47,14 @@ impl Along {
         entry.document(entry.root.digest()).unwrap_or_default()
     }
 
+    /// Why it is not joined with what has its tag.
+    pub(super) fn too_long(&self) -> TransferError {
+        TransferError::ListTooLong {
+            tag: self.name().to_owned(),
+            most: MOST_SIGNATURES,
+        }
+    }
+
     /// An error of it, with what can be done.
     pub(super) fn failed(&self, error: impl Into<TransferError>) -> TransferError {
         not_copied(self.walk.entry.root.digest(), &self.subject, error)
@@ -65,15 +74,17 @@ pub(super) enum Fate {
     Joined(Box<Walk>),
 }
 
-/// What becomes of one whose tag leads to the manifest `theirs` at the target.
-pub(super) fn joined(along: &Along, theirs: &[u8]) -> Fate {
-    match union(along.name(), theirs, along.bytes()) {
+/// What becomes of one whose tag leads to the manifest `theirs` at the target; `None` when there
+/// would be too many of both.
+pub(super) fn joined(along: &Along, theirs: &[u8]) -> Option<Fate> {
+    Some(match union(along.name(), theirs, along.bytes()) {
         Union::Theirs => Fate::Within,
         Union::Ours => Fate::Written,
         Union::Both { manifest, config } => {
             Fate::Joined(Box::new(instead(&along.walk, manifest, config)))
         }
-    }
+        Union::TooMany => return None,
+    })
 }
 
 /// All that is attached to the image or index at `root`, and to the images in it, `parallel`

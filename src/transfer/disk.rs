@@ -118,6 +118,7 @@ fn fates(along: Vec<Along>, writer: &Writer) -> Result<Fates, TransferError> {
                 .map_err(|error| one.failed(error))?,
         };
         let fate = fate(&one, there, &found).map_err(|error| one.failed(error))?;
+        let fate = fate.ok_or_else(|| one.too_long())?;
         let same = found.iter().filter(|found| found.link == one.link);
         instead.push(same.map(|found| found.manifest.digest().clone()).collect());
         known = Some((one.subject.clone(), found));
@@ -128,16 +129,17 @@ fn fates(along: Vec<Along>, writer: &Writer) -> Result<Fates, TransferError> {
 
 type Fates = (Vec<(Along, Fate)>, Vec<Vec<Digest>>);
 
-fn fate(along: &Along, there: &dyn Source, found: &[Attached]) -> Result<Fate, StoreError> {
+/// `None` when there would be too many.
+fn fate(along: &Along, there: &dyn Source, found: &[Attached]) -> Result<Option<Fate>, StoreError> {
     let own = along.walk.entry.root.digest();
     let is_there = |one: &Attached| one.link == along.link && one.manifest.digest() == own;
     if found.iter().any(is_there) {
-        return Ok(Fate::There);
+        return Ok(Some(Fate::There));
     }
     let has_tag = |one: &&Attached| along.link != Link::Subject && one.link == along.link;
     match found.iter().find(has_tag) {
         Some(one) => Ok(joined(along, &read_document(there, &one.manifest)?)),
-        None => Ok(Fate::Written),
+        None => Ok(Some(Fate::Written)),
     }
 }
 

@@ -97,6 +97,16 @@ pub enum TransferError {
         /// The most that are copied.
         most: usize,
     },
+    /// What is copied and what is there already are too many for one list.
+    #[error(
+        "the signatures of {tag} and those that are there already are more than {most} together, which nobody verifies: remove those that are not needed, or copy the image without by --no-signatures"
+    )]
+    ListTooLong {
+        /// The tag of the list.
+        tag: String,
+        /// The most that are verified.
+        most: usize,
+    },
     /// Two images for one platform should be in one index.
     #[error(
         "both {one} and {other} have an image for {platform}, and an index takes one of each platform: leave one of them out"

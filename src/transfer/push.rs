@@ -188,7 +188,9 @@ fn fates(
     each(&numbered, parallel, &|(number, one), _| {
         let fate = match &one.link {
             Link::Subject if !listed.contains(one.name()) => Fate::Written,
-            _ => fate(one, receiver).map_err(|error| one.failed(Box::new(error)))?,
+            _ => fate(one, receiver)
+                .map_err(|error| one.failed(Box::new(error)))?
+                .ok_or_else(|| one.too_long())?,
         };
         let mut fates = fates.lock().unwrap_or_else(PoisonError::into_inner);
         fates.insert(*number, fate);
@@ -222,15 +224,15 @@ fn listed(
     Ok(listed.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// What becomes of one by what has its name.
-fn fate(along: &Along, receiver: &dyn Receiver) -> Result<Fate, RegistryError> {
+/// What becomes of one by what has its name; `None` when there would be too many.
+fn fate(along: &Along, receiver: &dyn Receiver) -> Result<Option<Fate>, RegistryError> {
     let name = along.name();
     match receiver.head(name)? {
-        None => Ok(Fate::Written),
-        Some(there) if there.digest() == along.walk.entry.root.digest() => Ok(Fate::There),
+        None => Ok(Some(Fate::Written)),
+        Some(there) if there.digest() == along.walk.entry.root.digest() => Ok(Some(Fate::There)),
         Some(_) => Ok(receiver
             .manifest(name)?
-            .map_or(Fate::Written, |theirs| joined(along, &theirs))),
+            .map_or(Some(Fate::Written), |theirs| joined(along, &theirs))),
     }
 }
 

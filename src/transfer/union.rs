@@ -13,10 +13,8 @@ use serde_json::{Map, Value, json};
 use super::walk::{Walk, is_config};
 use crate::image::{canonical, descriptor};
 use crate::layer::Digest;
+use crate::sign::{MOST_SIGNATURES, config_of};
 use crate::store::{Entry, is_manifest};
-
-/// When the parts of a manifest are said to be made that tells no time.
-const NO_TIME: &str = "0001-01-01T00:00:00Z";
 
 /// What is to have the tag.
 #[derive(Debug, PartialEq)]
@@ -32,6 +30,8 @@ pub(super) enum Union {
         /// Its config.
         config: Vec<u8>,
     },
+    /// Neither: one of both would be longer than what is verified.
+    TooMany,
 }
 
 /// What is to have `tag`, which leads to `theirs`, when `ours` is copied there. The layers of
@@ -57,6 +57,9 @@ pub(super) fn union(tag: &str, theirs: &[u8], ours: &[u8]) -> Union {
     }
     if all == ours.layers {
         return Union::Ours;
+    }
+    if all.len() > MOST_SIGNATURES {
+        return Union::TooMany;
     }
     let config = config(&all);
     let described = descriptor(
@@ -125,21 +128,10 @@ fn identity(layer: &Value) -> Vec<u8> {
     canonical(&(layer.get("digest"), annotations))
 }
 
-/// The config that cosign gives such a manifest: nothing but the digests of its layers.
+/// The config of a manifest with these layers.
 fn config(layers: &[Value]) -> Vec<u8> {
-    let diff_ids: Vec<&Value> = layers
-        .iter()
-        .filter_map(|layer| layer.get("digest"))
-        .collect();
-    let history = vec![json!({ "created": NO_TIME }); layers.len()];
-    canonical(&json!({
-        "architecture": "",
-        "config": {},
-        "created": NO_TIME,
-        "history": history,
-        "os": "",
-        "rootfs": { "type": "layers", "diff_ids": diff_ids },
-    }))
+    let digests = layers.iter().filter_map(|layer| layer.get("digest"));
+    config_of(digests.filter_map(Value::as_str))
 }
 
 #[cfg(test)]
@@ -195,12 +187,25 @@ mod tests {
             let ids = json!([c["digest"], a["digest"], b["digest"]]);
             assert_eq!(config["rootfs"]["diff_ids"], ids);
             assert_eq!(config["history"].as_array().unwrap().len(), 3);
-            let bytes = canonical(&config);
+            let digests = [&c, &a, &b].map(|layer| layer["digest"].as_str().unwrap());
+            let bytes = config_of(digests.into_iter());
             let described = &manifest["config"];
             assert_eq!(described["digest"], Digest::of(&bytes).to_string());
             assert_eq!(described["size"], bytes.len());
             assert_eq!(described["mediaType"], CONFIG);
         }
+    }
+
+    #[test]
+    fn a_list_does_not_become_longer_than_what_is_verified() {
+        let layers = |from: usize| -> Vec<Value> {
+            (from..from + MOST_SIGNATURES)
+                .map(|name| layer(&name.to_string(), "1"))
+                .collect()
+        };
+        let (all, more) = (manifest(&layers(0)), manifest(&layers(1)));
+        assert_eq!(union("x.sig", &all, &more), Union::TooMany);
+        assert_eq!(union("x.sig", &all, &all), Union::Theirs);
     }
 
     #[test]
@@ -259,6 +264,7 @@ mod tests {
                 Union::Theirs => manifest(&theirs),
                 Union::Ours => mine.clone(),
                 Union::Both { manifest, .. } => manifest,
+                Union::TooMany => panic!("so few are not too many"),
             };
             let read: Value = serde_json::from_slice(&result).unwrap();
             let has = read["layers"].as_array().unwrap();
