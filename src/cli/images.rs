@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use oci_spec::image::Descriptor;
+use oci_spec::image::{Descriptor, Digest};
 
 use super::Usage;
 use super::args::RegistryArguments;
@@ -95,6 +95,34 @@ impl Images {
         }
     }
 
+    /// Opens the image that `name` names, and finds the manifest or index that is meant: the image
+    /// for `platform`, or all that the name leads to. On disk, too, a name may end in a digest, as
+    /// `sign` prints it: `app.oci@sha256:…`, `app.oci:v1@sha256:…`.
+    pub(super) fn open_pinned(
+        &self,
+        name: &str,
+        platform: Option<&Platform>,
+    ) -> anyhow::Result<(Opened, Descriptor)> {
+        let Some((place, digest)) = pinned_on_disk(name) else {
+            let opened = self.open(name)?;
+            let root = super::transfers::chosen(&opened, platform)?.root;
+            return Ok((opened, root));
+        };
+        let opened = self.open(place)?;
+        let root = opened.with_digest(&digest)?;
+        let Some(platform) = platform else {
+            return Ok((opened, root));
+        };
+        let manifests = store::manifests(&*opened.source, &root)?;
+        let fitting = manifests
+            .into_iter()
+            .find(|(_, found)| platform.matches(found));
+        match fitting {
+            Some((manifest, _)) => Ok((opened, manifest)),
+            None => anyhow::bail!("{name} has no image for {platform}"),
+        }
+    }
+
     /// Opens the image at `location`.
     pub(super) fn open_at(&self, location: Location) -> anyhow::Result<Opened> {
         let name = location.to_string();
@@ -114,6 +142,23 @@ impl Images {
     }
 }
 
+/// The place and the digest of an image on disk that is named with both.
+fn pinned_on_disk(name: &str) -> Option<(&str, Digest)> {
+    // Some file may have such a name.
+    if let Ok(Location::Disk(reference)) = Location::parse(name)
+        && reference.path.symlink_metadata().is_ok()
+        && !reference.tag.is_some_and(|tag| tag.contains('@'))
+    {
+        return None;
+    }
+    let (place, digest) = name.rsplit_once('@')?;
+    let digest = digest.parse().ok()?;
+    match Location::parse(place).ok()? {
+        Location::Disk(_) => Some((place, digest)),
+        Location::Registry(_) => None,
+    }
+}
+
 /// The registry that an image is in.
 fn host_of(name: &str) -> Option<Host> {
     match Location::parse(name).ok()? {
@@ -129,6 +174,38 @@ impl Opened {
             Location::Disk(_) => given,
             Location::Registry(_) => &self.name,
         }
+    }
+
+    /// The manifest or index with this digest, under the tag where one was given; it may be an
+    /// image of an index.
+    fn with_digest(&self, digest: &Digest) -> anyhow::Result<Descriptor> {
+        let source = &*self.source;
+        let entries =
+            match &self.tag {
+                // Some tools write the digest into the tag, too.
+                Some(tag) => {
+                    let with_digest = format!("{tag}@{digest}");
+                    let root = store::root(source, Some(tag));
+                    vec![root.or_else(|error| {
+                        store::root(source, Some(&with_digest)).map_err(|_| error)
+                    })?]
+                }
+                None => source.index()?.manifests().clone(),
+            };
+        if let Some(entry) = entries.iter().find(|entry| entry.digest() == digest) {
+            return Ok(entry.clone());
+        }
+        for index in entries.iter().filter(|it| store::is_index(it.media_type())) {
+            let mut manifests = store::manifests(source, index)?.into_iter();
+            if let Some((manifest, _)) = manifests.find(|(it, _)| it.digest() == digest) {
+                return Ok(manifest);
+            }
+        }
+        anyhow::bail!(
+            "{} has no image {digest}: `distrobuild inspect {}` shows what it has",
+            self.name,
+            self.name
+        )
     }
 
     /// The manifest of the one image for `platform`.

@@ -12,7 +12,7 @@ use oci_spec::image::Descriptor;
 use super::args::{AttestArguments, SignArguments, SignatureForm, Signing};
 use super::images::{Images, Opened};
 use super::terminal::Terminal;
-use super::{Usage, keys, transfers};
+use super::{Usage, keys};
 use crate::image::rfc3339;
 use crate::registry::Reference;
 use crate::sign::key::PrivateKey;
@@ -23,10 +23,10 @@ use crate::transfer::{self, Home, Left, TransferError};
 /// Signs an image, and prints the name by which it is signed.
 pub(super) fn run(arguments: &SignArguments, terminal: &Terminal) -> anyhow::Result<ExitCode> {
     let signing = &arguments.signing;
+    let annotations = annotations(&arguments.annotations)?;
     let images = Images::new(&signing.registry, &[&signing.image])?;
-    let opened = images.open(&signing.image)?;
+    let (opened, root) = images.open_pinned(&signing.image, signing.platform.as_ref())?;
     let home = home(&opened, &images)?;
-    let root = transfers::chosen(&opened, signing.platform.as_ref())?.root;
     let mut subjects = vec![root.clone()];
     if arguments.recursive && store::is_index(root.media_type()) {
         let manifests = store::manifests(&*opened.source, &root)?;
@@ -34,7 +34,6 @@ pub(super) fn run(arguments: &SignArguments, terminal: &Terminal) -> anyhow::Res
     }
     let key = keys::private(&signing.key, terminal)?;
     handle_signals(terminal);
-    let annotations: BTreeMap<String, String> = arguments.annotations.iter().cloned().collect();
     let identity = identity(signing, &opened.location);
     let signer = Signer {
         key: &key,
@@ -55,9 +54,8 @@ pub(super) fn run(arguments: &SignArguments, terminal: &Terminal) -> anyhow::Res
 pub(super) fn attest(arguments: &AttestArguments, terminal: &Terminal) -> anyhow::Result<ExitCode> {
     let signing = &arguments.signing;
     let images = Images::new(&signing.registry, &[&signing.image])?;
-    let opened = images.open(&signing.image)?;
+    let (opened, root) = images.open_pinned(&signing.image, signing.platform.as_ref())?;
     let home = home(&opened, &images)?;
-    let root = transfers::chosen(&opened, signing.platform.as_ref())?.root;
     let file = predicate(&arguments.predicate)?;
     let created = rfc3339(now());
     let kind = &arguments.kind;
@@ -90,6 +88,23 @@ pub(super) fn attest(arguments: &AttestArguments, terminal: &Terminal) -> anyhow
     tell_log(terminal);
     terminal.result(&format!("{name}\n"))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The annotations of a command. Of two values for one name neither may be dropped: whoever asks for
+/// both is not to hear that all holds.
+pub(super) fn annotations(given: &[(String, String)]) -> Result<BTreeMap<String, String>, Usage> {
+    let mut annotations = BTreeMap::new();
+    for (name, value) in given {
+        match annotations.insert(name.clone(), value.clone()) {
+            Some(former) if former != *value => {
+                return Err(Usage(format!(
+                    "--annotation gives {name:?} two values, {former:?} and {value:?}: a signature says one; leave one out"
+                )));
+            }
+            _ => {}
+        }
+    }
+    Ok(annotations)
 }
 
 /// After a password was asked for, which handles signals by itself.

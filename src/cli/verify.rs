@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::args::{VerifyArguments, VerifyAttestationArguments};
 use super::images::{Images, Opened};
 use super::terminal::Terminal;
-use super::{keys, sign as signing, transfers};
+use super::{keys, sign as signing};
 use crate::sign::key::PublicKey;
 use crate::sign::{self, Check, Checked};
 use crate::store::{self, Location};
@@ -19,9 +19,8 @@ pub(super) fn run(arguments: &VerifyArguments, terminal: &Terminal) -> anyhow::R
     let verifying = &arguments.verifying;
     let key = keys::of_verifier(&verifying.key)?;
     let images = Images::new(&verifying.registry, &[&verifying.image])?;
-    let opened = images.open(&verifying.image)?;
-    let root = transfers::chosen(&opened, verifying.platform.as_ref())?.root;
-    let annotations: BTreeMap<String, String> = arguments.annotations.iter().cloned().collect();
+    let (opened, root) = images.open_pinned(&verifying.image, verifying.platform.as_ref())?;
+    let annotations = signing::annotations(&arguments.annotations)?;
     let check = Check {
         key: &key,
         annotations: &annotations,
@@ -31,7 +30,8 @@ pub(super) fn run(arguments: &VerifyArguments, terminal: &Terminal) -> anyhow::R
     let name = signing::called(&opened, &root);
     let checked = sign::signatures(&*opened.source, &root, &name, &check)?;
     let content = content(&opened, &root, verifying.layers, terminal)?;
-    tell("signature", &checked, &key, &root, content, terminal);
+    let count = checked.verified.len();
+    tell("signature", count, &checked, &key, &root, content, terminal);
     let claims: Vec<&Value> = checked.verified.iter().map(|it| &it.claims).collect();
     terminal.result(&format!("{}\n", serde_json::to_string(&claims)?))?;
     Ok(ExitCode::SUCCESS)
@@ -45,8 +45,7 @@ pub(super) fn attestation(
     let verifying = &arguments.verifying;
     let key = keys::of_verifier(&verifying.key)?;
     let images = Images::new(&verifying.registry, &[&verifying.image])?;
-    let opened = images.open(&verifying.image)?;
-    let root = transfers::chosen(&opened, verifying.platform.as_ref())?.root;
+    let (opened, root) = images.open_pinned(&verifying.image, verifying.platform.as_ref())?;
     let none = BTreeMap::new();
     let check = Check {
         key: &key,
@@ -56,17 +55,32 @@ pub(super) fn attestation(
     };
     let checked = sign::attestations(&*opened.source, &root, &check)?;
     let content = content(&opened, &root, verifying.layers, terminal)?;
-    tell("attestation", &checked, &key, &root, content, terminal);
-    let mut lines = String::new();
-    for envelope in checked
-        .verified
-        .iter()
-        .filter_map(|it| it.envelope.as_ref())
-    {
-        lines.push_str(&String::from_utf8_lossy(&envelope.to_json()));
-        lines.push('\n');
+    // Both forms of one attestation hold the same envelope.
+    let mut lines: Vec<String> = Vec::new();
+    for verified in &checked.verified {
+        let envelope = verified.envelope.iter();
+        for line in envelope.map(|it| String::from_utf8_lossy(&it.to_json()).into_owned()) {
+            if !lines.contains(&line) {
+                lines.push(line);
+            }
+        }
     }
-    terminal.result(&lines)?;
+    let count = lines.len();
+    tell(
+        "attestation",
+        count,
+        &checked,
+        &key,
+        &root,
+        content,
+        terminal,
+    );
+    terminal.result(
+        &lines
+            .iter()
+            .map(|line| format!("{line}\n"))
+            .collect::<String>(),
+    )?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -103,13 +117,13 @@ fn content(
 /// Says what holds, and what does not.
 fn tell(
     what: &str,
+    count: usize,
     checked: &Checked,
     key: &PublicKey,
     root: &Descriptor,
     content: &str,
     terminal: &Terminal,
 ) {
-    let count = checked.verified.len();
     let plural = if count == 1 { "" } else { "s" };
     let by = format!("{} key {}", key.algorithm(), key.hint());
     terminal.fact(

@@ -248,10 +248,16 @@ impl StoreError {
         part: impl Into<String>,
         problem: impl ToString,
     ) -> Self {
+        let (part, problem) = (part.into(), problem.to_string());
+        // A reader that checks a digest names the blob and says that it is damaged, too.
+        let twice = problem.strip_prefix("the blob ").and_then(|rest| {
+            let (digest, why) = rest.split_once(" is damaged: ")?;
+            part.ends_with(digest).then(|| why.to_owned())
+        });
         Self::Damaged {
             store: store.into(),
-            part: part.into(),
-            problem: problem.to_string(),
+            part,
+            problem: twice.unwrap_or(problem),
         }
     }
 }
