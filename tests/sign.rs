@@ -580,6 +580,27 @@ fn what_is_attested_comes_back_and_is_no_signature() {
 }
 
 #[test]
+fn a_docker_archive_has_no_room_and_is_told_so() {
+    let room = Room::new();
+    room.done(&[
+        "/bin/true",
+        "--no-cache",
+        "--format",
+        "docker-archive",
+        "-o",
+        "app.tar",
+    ]);
+    for arguments in [
+        ["sign", "--key", "cosign.key", "app.tar"],
+        ["verify", "--key", "cosign.pub", "app.tar"],
+        ["verify-attestation", "--key", "cosign.pub", "app.tar"],
+    ] {
+        let said = room.refused(&arguments);
+        assert!(said.contains("a docker archive has no room"), "{said}");
+    }
+}
+
+#[test]
 fn a_build_signs_what_it_writes() {
     let room = Room::new();
     fs::write(room.path("app.c"), "int main(void) { return 0; }").unwrap();

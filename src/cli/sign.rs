@@ -226,7 +226,11 @@ fn home<'o>(opened: &'o Opened, images: &'o Images) -> anyhow::Result<Home<'o>> 
             client: images.client(),
             repository: &reference.repository,
         }),
-        Location::Disk(reference) => Ok(Home::Disk(&reference.path)),
+        // Before a password is asked for.
+        Location::Disk(reference) => {
+            store::has_room(&reference.path)?;
+            Ok(Home::Disk(&reference.path))
+        }
     }
 }
 

@@ -244,7 +244,7 @@ pub(super) fn tell(verb: &str, copied: &Copied, name: &str, terminal: &Terminal)
 fn attached(count: usize) -> String {
     match count {
         1 => "1 signature or attestation".to_owned(),
-        _ => format!("{count} signatures and attestations"),
+        _ => format!("{count} signatures or attestations"),
     }
 }
 

@@ -20,6 +20,7 @@ pub(super) fn run(arguments: &VerifyArguments, terminal: &Terminal) -> anyhow::R
     let key = keys::of_verifier(&verifying.key)?;
     let images = Images::new(&verifying.registry, &[&verifying.image])?;
     let (opened, root) = images.open_pinned(&verifying.image, verifying.platform.as_ref())?;
+    has_room(&opened)?;
     let annotations = signing::annotations(&arguments.annotations)?;
     let check = Check {
         key: &key,
@@ -46,6 +47,7 @@ pub(super) fn attestation(
     let key = keys::of_verifier(&verifying.key)?;
     let images = Images::new(&verifying.registry, &[&verifying.image])?;
     let (opened, root) = images.open_pinned(&verifying.image, verifying.platform.as_ref())?;
+    has_room(&opened)?;
     let none = BTreeMap::new();
     let check = Check {
         key: &key,
@@ -82,6 +84,14 @@ pub(super) fn attestation(
             .collect::<String>(),
     )?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Refuses a store that has no room for what is looked for: to sign the image there is no advice.
+fn has_room(opened: &Opened) -> anyhow::Result<()> {
+    if let Location::Disk(reference) = &opened.location {
+        store::has_room(&reference.path)?;
+    }
+    Ok(())
 }
 
 /// Checks the image itself: what is on disk down to the last layer, which nobody has checked yet,

@@ -303,7 +303,10 @@ pub(super) fn candidates<'a>(
             if let (Ok(()), Some(said)) = (&counts, held.predicate(found.form, part))
                 && !is_asked(what, predicate_type, &said)
             {
-                others.insert(said);
+                // A signature attests nothing, and is none of what can be asked for.
+                if said != COSIGN_SIGN || what == What::Signatures {
+                    others.insert(said);
+                }
                 continue;
             }
             count += 1;

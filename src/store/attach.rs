@@ -53,6 +53,14 @@ pub fn attach(
     })
 }
 
+/// Checks that the store at `path` is one in which something can be attached to an image.
+///
+/// # Errors
+/// When it is a docker archive, which has no room for any, or no store of images.
+pub fn has_room(path: &Path) -> Result<(), StoreError> {
+    existing(path).map(drop)
+}
+
 /// The store at `path`, which can take attachments.
 fn existing(path: &Path) -> Result<Destination, StoreError> {
     let reference = Reference {

@@ -184,7 +184,7 @@ pub enum StoreError {
         platforms: Vec<String>,
     },
     /// Something should be attached in a docker archive.
-    #[error("cannot attach anything to an image in {}: a docker archive has no room for signatures and attestations; copy the image to an OCI layout, an OCI archive or a registry first", .0.display())]
+    #[error("nothing is or can be attached to an image in {}: a docker archive has no room for signatures or attestations; take the image in an OCI layout, an OCI archive or a registry", .0.display())]
     NoRoomForAttached(PathBuf),
     /// Something should be attached to what is not there.
     #[error("{store} has no image with the digest {digest}")]

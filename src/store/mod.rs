@@ -54,7 +54,7 @@ use std::io::Read;
 use oci_spec::image::{Descriptor, Digest, ImageIndex};
 
 pub use archive::OciArchive;
-pub use attach::attach;
+pub use attach::{attach, has_room};
 pub use attached::{Attached, Attachment, Link, SUFFIXES, attached_tag};
 pub(crate) use attached::{Said, in_order, is_attached};
 pub use docker::{ANNOTATION_IMAGE_NAME, DockerArchive};
