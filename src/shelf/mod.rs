@@ -39,6 +39,8 @@ use crate::layer::Digest;
 use crate::scratch::Scratch;
 
 pub(crate) use files::Files;
+#[cfg(feature = "debian")]
+pub(crate) use held::{Held, open};
 pub(crate) use held::{Hold, part};
 pub(crate) use sealed::{In, Out};
 pub(crate) use several::get_all;
