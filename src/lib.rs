@@ -40,6 +40,7 @@ pub mod registry;
 pub mod report;
 pub mod rootfs;
 mod scratch;
+mod shelf;
 pub mod sign;
 pub mod smoke;
 pub mod store;

@@ -1,19 +1,10 @@
-//! Unpacked packages, each made once and shared by builds.
+//! Unpacked packages, each made once and shared by builds: a [shelf](crate::shelf) of them, in the
+//! directory `unpacked` of the pool's.
 //!
-//! Below the pool's directory, for each package:
-//!
-//! | path | what it holds |
-//! |---|---|
-//! | `unpacked/SHA256/lock` | nothing; locked shared by who uses the package |
-//! | `unpacked/SHA256/manifest` | what the package holds, and where each file's bytes are |
-//! | `unpacked/SHA256/small` | the bytes of its small files, one after the other |
-//! | `unpacked/SHA256/0`, `1`... | its larger files |
-//! | `unpacked/.new-*`, `.old-*` | packages that are being made or removed |
-//!
-//! Files are named by numbers, so no path that a package makes up ever touches the disk. A
-//! package is made aside and renamed when it is whole; the manifest is sealed by a digest of
-//! itself and tells the state in which each file was written (device, inode, size, times). A
-//! file in another state is hashed again; one with other content has its package made anew.
+//! The key of a package is the digest of its `.deb`; its record is the file `manifest`, which says
+//! what the package holds, and where each file's bytes are. It tells the state in which each file
+//! was written (device, inode, size, times). A file in another state is hashed again; one with
+//! other content has its package made anew.
 
 mod load;
 mod make;
@@ -22,33 +13,23 @@ mod manifest;
 mod tests;
 mod tidy;
 
-use std::fs::{self, DirBuilder, File};
+use std::fs;
 use std::io;
 use std::num::NonZeroUsize;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-
-use tempfile::TempDir;
+use std::sync::Arc;
 
 use super::deb::{DebError, Member};
 use crate::ImagePath;
 use crate::layer::Digest;
 use crate::rootfs::Content;
+use crate::shelf::{self, Hold, MAX_ATTEMPTS, NotWritten, Shelf};
 
 pub use tidy::PoolSummary;
 
 /// The directory of packages within the pool's.
 const UNPACKED: &str = "unpacked";
-const NEW: &str = ".new-";
-const OLD: &str = ".old-";
-const LOCK: &str = "lock";
 const MANIFEST: &str = "manifest";
-const SMALL: &str = "small";
-
-/// How often a package is looked up and made, while others replace or remove it.
-const MAX_ATTEMPTS: usize = 5;
 
 /// A package, unpacked. While it is held, its files stay in the pool.
 #[derive(Debug, Clone)]
@@ -66,20 +47,9 @@ pub struct Unpacked {
     _hold: Arc<Hold>,
 }
 
-/// What keeps the files of a package in their place.
-#[derive(Debug)]
-struct Hold {
-    _lock: File,
-    _temporary: Option<Arc<TempDir>>,
-}
-
 /// A directory of unpacked packages, which several builds may use at once.
 #[derive(Debug)]
-pub struct Pool {
-    directory: PathBuf,
-    temporary: Option<Arc<TempDir>>,
-    degraded: Option<String>,
-}
+pub struct Pool(Shelf);
 
 /// Why a package could not be unpacked.
 #[derive(Debug, thiserror::Error)]
@@ -154,42 +124,25 @@ impl Pool {
     /// # Errors
     /// When no temporary directory can be made either.
     pub fn open(directory: Option<PathBuf>) -> Result<Self, PoolError> {
-        let degraded = match &directory {
-            None => None,
-            Some(directory) => match prepare(directory) {
-                Ok(()) => {
-                    return Ok(Self {
-                        directory: directory.join(UNPACKED),
-                        temporary: None,
-                        degraded: None,
-                    });
-                }
-                Err(reason) => Some(format!(
-                    "{} is not used for unpacked packages: {reason}",
-                    directory.display()
-                )),
-            },
-        };
-        let failed = |source| PoolError::Temporary {
-            path: std::env::temp_dir(),
-            source,
-        };
-        let temporary = tempfile::Builder::new()
-            .prefix("distrobuild-packages-")
-            .tempdir()
-            .map_err(failed)?;
-        let directory = temporary.path().join(UNPACKED);
-        fs::create_dir(&directory).map_err(failed)?;
-        Ok(Self {
-            directory,
-            temporary: Some(Arc::new(temporary)),
-            degraded,
-        })
+        let opened = directory.map(|directory| {
+            let shelf = Shelf::open(&directory.join(UNPACKED));
+            let believed = shelf.and_then(|shelf| {
+                crate::private::check(&directory)?;
+                Ok(shelf)
+            });
+            believed.map_err(|reason| {
+                let directory = directory.display();
+                format!("{directory} is not used for unpacked packages: {reason}")
+            })
+        });
+        Shelf::or_temporary(opened, "distrobuild-packages-")
+            .map(Self)
+            .map_err(|NotWritten { path, source }| PoolError::Temporary { path, source })
     }
 
     /// Why the directory that was asked for is not used; `None` when all is well.
     pub fn degraded(&self) -> Option<&str> {
-        self.degraded.as_deref()
+        self.0.degraded()
     }
 
     /// The package with this digest, unpacked: from the pool, else from the file `deb`, which
@@ -206,7 +159,7 @@ impl Pool {
         }
         Err(PoolError::Restless {
             name: name.to_owned(),
-            path: self.place(&sha256),
+            path: self.0.place(&sha256),
         })
     }
 
@@ -221,63 +174,11 @@ impl Pool {
         threads: NonZeroUsize,
     ) -> Result<Vec<Unpacked>, PoolError> {
         // The largest first: one that is begun last would be waited for alone.
-        let mut order: Vec<(u64, usize)> = packages
-            .iter()
-            .enumerate()
-            .map(|(at, (_, deb, _))| (fs::metadata(deb).map_or(0, |facts| facts.len()), at))
-            .collect();
-        order.sort_unstable_by_key(|(size, at)| (std::cmp::Reverse(*size), *at));
-        let next = AtomicUsize::new(0);
-        let failed = AtomicBool::new(false);
-        let results = Mutex::new(Vec::with_capacity(packages.len()));
-        let work = || {
-            while !failed.load(Ordering::Relaxed)
-                && let Some((_, at)) = order.get(next.fetch_add(1, Ordering::Relaxed))
-                && let Some((sha256, deb, name)) = packages.get(*at)
-            {
-                let result = self.get(*sha256, deb, name);
-                failed.fetch_or(result.is_err(), Ordering::Relaxed);
-                results
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .push((*at, result));
-            }
-        };
-        std::thread::scope(|scope| {
-            for _ in 1..threads.get().min(packages.len()) {
-                scope.spawn(work);
-            }
-            work();
-        });
-        let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
-        results.sort_unstable_by_key(|(at, _)| *at);
-        results.into_iter().map(|(_, result)| result).collect()
+        let size = |deb: &Path| fs::metadata(deb).map_or(0, |facts| facts.len());
+        let mut order: Vec<_> = packages.iter().enumerate().collect();
+        order.sort_by_cached_key(|(_, (_, deb, _))| std::cmp::Reverse(size(deb)));
+        shelf::get_all(&order, threads.get(), |(sha256, deb, name)| {
+            self.get(*sha256, deb, name)
+        })
     }
-
-    fn place(&self, sha256: &Digest) -> PathBuf {
-        self.directory.join(sha256.hex())
-    }
-}
-
-/// Makes the directory, and sees that nobody else may have written there: what a manifest says
-/// is believed, as its digest tells of accidents and not of intent.
-fn prepare(directory: &Path) -> Result<(), String> {
-    let unpacked = directory.join(UNPACKED);
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(&unpacked)
-        .map_err(|error| error.to_string())?;
-    if fs::symlink_metadata(&unpacked).is_ok_and(|facts| facts.is_symlink()) {
-        return Err(format!("{} is no directory", unpacked.display()));
-    }
-    for path in [directory, &unpacked] {
-        crate::private::check(path)?;
-    }
-    // Read-only file systems are found out here and not in the middle of a build.
-    tempfile::Builder::new()
-        .prefix(NEW)
-        .tempfile_in(&unpacked)
-        .map(drop)
-        .map_err(|error| error.to_string())
 }

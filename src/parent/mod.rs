@@ -32,6 +32,7 @@ use serde_json::Value;
 use crate::image::Platform;
 use crate::layer::{Digest, Layer};
 use crate::rootfs::{Base, BaseConfig, Rootfs};
+use crate::shelf::Hold;
 use crate::store::Source;
 
 pub use error::ParentError;
@@ -39,7 +40,7 @@ pub use rebase::{BasedOn, based_on, rebase};
 
 use document::Document;
 use lay::Laid;
-use unpack::{Hold, Unpacked};
+use unpack::Unpacked;
 
 /// The annotation with the number of layers of an image that are its base's.
 pub const ANNOTATION_BASE_LAYERS: &str = "dev.distrobuild.base.layers";

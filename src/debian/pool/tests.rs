@@ -1,14 +1,17 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use std::fs::File;
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, SystemTime};
 
 use proptest::prelude::*;
+use tempfile::TempDir;
 
 use super::manifest::Manifest;
 use super::*;
 use crate::debian::deb::MemberKind;
 use crate::debian::deb::fixture::Package;
+use crate::shelf::{LOCK, NEW, SMALL};
 use crate::sysroot::facts_of;
 
 /// A pool and a package beside it.
@@ -144,7 +147,8 @@ fn without_a_directory_all_goes_when_the_last_user_does() {
     let room = Room::new();
     let pool = Pool::open(None).unwrap();
     let unpacked = pool.get(room.sha256, &room.deb, "sample").unwrap();
-    let directory = pool.directory.clone();
+    let place = pool.0.place(&room.sha256);
+    let directory = place.parent().unwrap();
     drop(pool);
     assert_eq!(files(&unpacked), expected());
     drop(unpacked);
@@ -304,7 +308,7 @@ fn pruning_takes_the_least_recently_used_and_never_what_is_in_use() {
         let deb = directory.path().join("p.deb");
         fs::write(&deb, &bytes).unwrap();
         let unpacked = pool.get(Digest::of(&bytes), &deb, "p").unwrap();
-        let lock = pool.place(&unpacked.sha256).join(LOCK);
+        let lock = pool.0.place(&unpacked.sha256).join(LOCK);
         age(&lock, Duration::from_secs(1000 * (3 - number)));
         packages.push(unpacked);
     }
@@ -313,7 +317,7 @@ fn pruning_takes_the_least_recently_used_and_never_what_is_in_use() {
     assert!(summary.bytes > 300_000);
     let places: Vec<PathBuf> = packages
         .iter()
-        .map(|unpacked| pool.place(&unpacked.sha256))
+        .map(|unpacked| pool.0.place(&unpacked.sha256))
         .collect();
     assert_eq!(Pool::prune(&cache, 0).unwrap(), 0, "all are in use");
     packages.truncate(1);

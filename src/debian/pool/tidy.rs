@@ -3,13 +3,10 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use super::{LOCK, NEW, OLD, Pool, UNPACKED};
-
-/// What nobody has locked is taken for a leftover when it is older than this: who makes a
-/// package locks it within moments.
-const LEFTOVER: Duration = Duration::from_secs(10 * 60);
+use super::{Pool, UNPACKED};
+use crate::shelf::{LOCK, OLD, is_aside, size, sweep};
 
 /// What the pool takes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -66,11 +63,6 @@ impl Pool {
         }
         Ok(freed)
     }
-
-    /// Removes what killed builds left behind.
-    pub(super) fn sweep(&self) {
-        sweep(&self.directory);
-    }
 }
 
 /// Removes a package that nobody uses: first from its place, then file by file.
@@ -89,33 +81,6 @@ fn remove(unpacked: &Path, path: &Path) -> bool {
     removed && aside.close().is_ok()
 }
 
-/// The bytes that were freed by removing what is left of packages that were being made or
-/// removed when a build was killed: nobody holds their lock.
-fn sweep(unpacked: &Path) -> u64 {
-    let mut freed = 0;
-    for path in directories(unpacked).unwrap_or_default() {
-        if !is_aside(&path) {
-            continue;
-        }
-        let is_old = fs::metadata(&path)
-            .and_then(|facts| facts.modified())
-            .is_ok_and(|changed| changed.elapsed().is_ok_and(|age| age > LEFTOVER));
-        let lock = File::open(path.join(LOCK)).ok();
-        if is_old && lock.is_none_or(|lock| lock.try_lock().is_ok()) {
-            let bytes = size(&path);
-            if fs::remove_dir_all(&path).is_ok() {
-                freed += bytes;
-            }
-        }
-    }
-    freed
-}
-
-fn is_aside(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    name.starts_with(NEW) || name.starts_with(OLD)
-}
-
 fn directories(unpacked: &Path) -> io::Result<Vec<PathBuf>> {
     let entries = match fs::read_dir(unpacked) {
         Ok(entries) => entries,
@@ -130,16 +95,4 @@ fn directories(unpacked: &Path) -> io::Result<Vec<PathBuf>> {
         }
     }
     Ok(paths)
-}
-
-/// Files lie flat in the directory of a package.
-fn size(path: &Path) -> u64 {
-    let Ok(entries) = fs::read_dir(path) else {
-        return 0;
-    };
-    entries
-        .flatten()
-        .filter_map(|entry| entry.metadata().ok())
-        .map(|facts| facts.len())
-        .sum()
 }

@@ -1,26 +1,21 @@
 //! Unpacking a layer into its place.
 
-use std::fs::{self, File, TryLockError};
-use std::io::{self, BufWriter, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use tempfile::TempDir;
-
-use super::{Kept, LOCK, NAME_LIMIT, NEW, OLD, RECORD, SMALL};
+use super::{Kept, NAME_LIMIT, RECORD, not_written};
 use crate::ImagePath;
 use crate::layer::read::read_layer_within;
-use crate::layer::{Digest, LayerEntry, LayerEntryKind, LayerSummary, ReadError, ReadLimits};
+use crate::layer::{LayerEntry, LayerEntryKind, LayerSummary, ReadError, ReadLimits};
 use crate::parent::record::{Item, Record, What};
 use crate::parent::{ParentError, ParentLayer};
+use crate::shelf;
 use crate::store::Source;
 use crate::sysroot::identity_of;
 
-/// Files of at most this many bytes share one file: to make a file costs more than to write a
-/// few KiB.
+/// Files of at most this many bytes share one file.
 const SMALL_FILE: u64 = 4 << 10;
-/// Bytes that the shared file may have, as it is read into memory when the layer is used.
-const MAX_SMALL: u64 = 64 << 20;
 /// The kernel's limit on a path (`PATH_MAX`), in bytes.
 const MAX_PATH: usize = 4096;
 /// What one layer may be made of.
@@ -38,83 +33,16 @@ impl Kept {
         layer: &ParentLayer,
         shown: &str,
     ) -> Result<(), ParentError> {
-        let write = |path: &Path, source| ParentError::Write {
-            path: path.to_path_buf(),
-            source,
-        };
-        let aside = tempfile::Builder::new()
-            .prefix(NEW)
-            .tempdir_in(&self.directory)
-            .map_err(|error| write(&self.directory, error))?;
-        // Held until it is in its place, so that no one takes it for a leftover.
-        let lock = create(&aside.path().join(LOCK)).map_err(|error| write(aside.path(), error))?;
-        // A file system without locks has one build at a time, as far as we can see to it.
-        let _ = lock.try_lock_shared();
+        let aside = self.0.aside().map_err(not_written)?;
         let record = unpack(source, layer, shown, aside.path())?;
-        create(&aside.path().join(RECORD))
-            .and_then(|mut file| file.write_all(&record.to_bytes()))
-            .map_err(|error| write(aside.path(), error))?;
-        self.put(aside, &layer.diff_id)
-            .map_err(|error| write(&self.directory, error))?;
-        drop(lock);
-        Ok(())
+        aside
+            .record(RECORD, &record.to_bytes())
+            .map_err(not_written)?;
+        let diff_id = &layer.diff_id;
+        self.0
+            .put(aside, diff_id, || self.load(diff_id).is_some())
+            .map_err(not_written)
     }
-
-    /// Renames what is whole into its place.
-    fn put(&self, aside: TempDir, diff_id: &Digest) -> io::Result<()> {
-        let place = self.place(diff_id);
-        // The second time, what was there is out of the way.
-        for _ in 0..2 {
-            match fs::rename(aside.path(), &place) {
-                Ok(()) => {
-                    // It is gone from there, and must not be removed from its new place.
-                    let _ = aside.keep();
-                    return Ok(());
-                }
-                Err(error) if !is_occupied(&error) => return Err(error),
-                // Another build was faster.
-                Err(_) if self.load(diff_id).is_some() => return Ok(()),
-                Err(_) => self.set_aside(&place)?,
-            }
-        }
-        // Something else took the place at once; it is looked at next.
-        Ok(())
-    }
-
-    /// Takes a layer that was found to be bad out of its place. If another build still uses it,
-    /// its files are left for that one, and for a later build to remove.
-    fn set_aside(&self, place: &Path) -> io::Result<()> {
-        let old = tempfile::Builder::new()
-            .prefix(OLD)
-            .tempdir_in(&self.directory)?;
-        match fs::rename(place, old.path()) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            // A file that took its place.
-            Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
-                return fs::remove_file(place);
-            }
-            other => other?,
-        }
-        let lock = File::open(old.path().join(LOCK));
-        if lock.is_ok_and(|lock| matches!(lock.try_lock(), Err(TryLockError::WouldBlock))) {
-            let _ = old.keep();
-        }
-        Ok(())
-    }
-}
-
-fn is_occupied(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::DirectoryNotEmpty
-            | io::ErrorKind::AlreadyExists
-            | io::ErrorKind::NotADirectory
-    )
-}
-
-fn create(path: &Path) -> io::Result<File> {
-    let mut options = File::options();
-    options.write(true).create_new(true).mode(0o600).open(path)
 }
 
 /// Reads the whole layer into `directory`.
@@ -158,9 +86,7 @@ fn unpack(
 /// The files of a layer as they come.
 struct Files {
     directory: PathBuf,
-    small: BufWriter<File>,
-    small_size: u64,
-    own: u64,
+    files: shelf::Files,
     names: u64,
     items: Vec<Item>,
     /// Why nothing can be written any more: told apart from a blob that cannot be read.
@@ -171,9 +97,7 @@ impl Files {
     fn create(directory: &Path) -> io::Result<Self> {
         Ok(Self {
             directory: directory.to_path_buf(),
-            small: BufWriter::with_capacity(256 << 10, create(&directory.join(SMALL))?),
-            small_size: 0,
-            own: 0,
+            files: shelf::Files::create(directory)?,
             names: 0,
             items: Vec::new(),
             failed: None,
@@ -181,14 +105,10 @@ impl Files {
     }
 
     fn finish(self, summary: &LayerSummary) -> io::Result<Record> {
-        let small = self
-            .small
-            .into_inner()
-            .map_err(|error| error.into_error())?;
         Ok(Record {
             diff_id: summary.diff_id,
             tar_size: summary.tar_size,
-            small: identity_of(&small)?,
+            small: self.files.finish()?,
             items: self.items,
         })
     }
@@ -238,21 +158,20 @@ impl Files {
     }
 
     fn file(&mut self, size: u64, content: &mut dyn Read) -> io::Result<What> {
-        if size <= SMALL_FILE && self.small_size + size <= MAX_SMALL {
+        if size <= SMALL_FILE
+            && let Some(offset) = self.files.next_small(size)
+        {
             let mut bytes = Vec::new();
             content.take(SMALL_FILE + 1).read_to_end(&mut bytes)?;
             if bytes.len() as u64 != size {
                 return Ok(What::LeftOut);
             }
-            let offset = self.small_size;
-            let result = self.small.write_all(&bytes);
+            let result = self.files.write_small(&bytes);
             self.wrote(result)?;
-            self.small_size += size;
             return Ok(What::Small { offset, size });
         }
-        let path = self.directory.join(self.own.to_string());
-        let created = create(&path);
-        let mut file = self.wrote(created)?;
+        let created = self.files.next_own();
+        let (number, mut file) = self.wrote(created)?;
         let mut block = vec![0; BLOCK];
         let mut written = 0;
         loop {
@@ -268,14 +187,12 @@ impl Files {
         }
         if written != size {
             // A sparse file comes without its holes.
-            let removed = fs::remove_file(&path);
+            let removed = fs::remove_file(self.directory.join(number.to_string()));
             self.wrote(removed)?;
             return Ok(What::LeftOut);
         }
         let found = identity_of(&file);
         let identity = self.wrote(found)?;
-        let number = self.own;
-        self.own += 1;
         Ok(What::Own { number, identity })
     }
 
