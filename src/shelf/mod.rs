@@ -59,7 +59,7 @@ pub(crate) const MAX_ATTEMPTS: usize = 5;
 
 /// What nobody has locked is taken for a leftover when it is older than this: who makes
 /// something locks it within moments.
-const LEFTOVER: Duration = Duration::from_secs(10 * 60);
+const LEFTOVER: Duration = Duration::from_secs(60 * 60);
 
 /// A directory of what is kept, which several builds may use at once.
 #[derive(Debug)]
