@@ -78,8 +78,11 @@ pub(super) fn attest(arguments: &AttestArguments, terminal: &Terminal) -> anyhow
         replace: arguments.replace,
     };
     let forms = forms(arguments.form);
-    let made = sign::attestation(&*opened.source, &root, &key, &says, forms)?;
+    let turn = turn(home)?;
+    let source = turn.as_ref().map_or(&*opened.source, |turn| &*turn.source);
+    let made = sign::attestation(source, &root, &key, &says, forms)?;
     let left = transfer::attach(home, &root, &made.attachments, &made.replaced)?;
+    drop(turn);
     for left in left {
         let why = crate::registry::harmless(&left.why.to_string());
         terminal.warn(&format!(
@@ -117,7 +120,8 @@ pub(super) struct Signer<'a> {
 }
 
 impl Signer<'_> {
-    /// Signs one image of `source`, which is at `home` and called `name` in what is said.
+    /// Signs one image of `source`, which is at `home` and called `name` in what is said. On disk
+    /// it is opened anew for each identity, to see what others signed meanwhile.
     pub(super) fn sign(
         &self,
         source: &dyn Source,
@@ -131,11 +135,21 @@ impl Signer<'_> {
                 identity,
                 annotations: self.annotations,
             };
+            let turn = turn(home)?;
+            let source = turn.as_ref().map_or(source, |turn| &*turn.source);
             let made = sign::signature(source, image, self.key, &says, self.forms)?;
             transfer::attach(home, image, &made.attachments, &made.replaced)?;
             tell("signed", &made, self.key, name, terminal);
         }
         Ok(())
+    }
+}
+
+/// The turn at an image on disk. A registry has no such thing.
+fn turn(home: Home<'_>) -> anyhow::Result<Option<store::Turn>> {
+    match home {
+        Home::Disk(path) => Ok(Some(store::turn(path)?)),
+        Home::Registry { .. } => Ok(None),
     }
 }
 

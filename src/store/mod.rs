@@ -43,6 +43,7 @@ mod roots;
 mod select;
 mod stage;
 mod steps;
+mod turn;
 mod uncompress;
 mod unlisted;
 mod with;
@@ -73,6 +74,7 @@ pub use roots::{manifests, root};
 pub(crate) use select::{DEEPEST, MOST_MANIFESTS, is_index, is_manifest, named, under};
 pub use select::{images, platform_of, select, tags};
 pub use stage::StagedBlob;
+pub use turn::{Turn, turn};
 pub(crate) use uncompress::uncompressed;
 pub use writer::{Committed, Destination, Writer};
 
