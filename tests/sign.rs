@@ -641,3 +641,60 @@ fn a_build_signs_what_it_writes() {
         "signatures of what is gone are gone"
     );
 }
+
+/// How many layers the manifest of classic signatures in the index at `path` has.
+fn classic_signatures(room: &Room, layout: &str) -> usize {
+    let index = fs::read(room.path(layout).join("index.json")).unwrap();
+    let index: Value = serde_json::from_slice(&index).unwrap();
+    let entries = index["manifests"].as_array().unwrap();
+    let is_classic = |entry: &&Value| {
+        let name = entry["annotations"]["org.opencontainers.image.ref.name"].as_str();
+        name.is_some_and(|name| name.ends_with(".sig"))
+    };
+    let entry = entries.iter().find(is_classic).unwrap();
+    let digest = entry["digest"].as_str().unwrap();
+    let path = room
+        .path(layout)
+        .join("blobs/sha256")
+        .join(&digest["sha256:".len()..]);
+    let manifest: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+    manifest["layers"].as_array().unwrap().len()
+}
+
+#[test]
+fn those_who_sign_at_once_undo_nothing_of_each_other() {
+    let room = Room::new();
+    room.image("layout", "latest", "content");
+    let tar = |arguments: &[&str]| {
+        let mut tar = Command::new("tar");
+        let tar = tar.args(arguments).current_dir(room.0.path());
+        assert!(tar.status().unwrap().success());
+    };
+    tar(&[
+        "-C",
+        "layout",
+        "-cf",
+        "archive",
+        "oci-layout",
+        "index.json",
+        "blobs",
+    ]);
+    for at in ["layout", "archive"] {
+        let signers: Vec<_> = (0..6)
+            .map(|n| {
+                let says = format!("n={n}");
+                let arguments = ["sign", "--key", "cosign.key", "-a", &says, at];
+                room.command(&arguments).spawn().unwrap()
+            })
+            .collect();
+        for mut signer in signers {
+            assert!(signer.wait().unwrap().success());
+        }
+        if at == "archive" {
+            fs::create_dir(room.path("unpacked")).unwrap();
+            tar(&["-C", "unpacked", "-xf", "archive"]);
+        }
+        let layout = if at == "archive" { "unpacked" } else { at };
+        assert_eq!(classic_signatures(&room, layout), 6, "{at}");
+    }
+}

@@ -376,14 +376,19 @@ impl Observer for Terminal {
     }
 }
 
-/// Text with its control characters escaped, except the ends of its lines: what is said holds
-/// names from files, and no file shall steer the terminal.
+/// Text with its control characters escaped, and those that turn the direction of what follows,
+/// except the ends of its lines: what is said holds names from files, and no file shall steer the
+/// terminal.
 pub(super) fn harmless(text: &str) -> String {
     let mut harmless = String::with_capacity(text.len());
     for character in text.chars() {
         match character {
             '\n' => harmless.push(character),
             control if control.is_control() => harmless.extend(control.escape_default()),
+            turning @ ('\u{61c}'
+            | '\u{200e}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2066}'..='\u{2069}') => harmless.extend(turning.escape_default()),
             _ => harmless.push(character),
         }
     }
@@ -532,6 +537,7 @@ mod tests {
             harmless("a\u{1b}[2Jb\u{9b}\r\nc"),
             "a\\u{1b}[2Jb\\u{9b}\\r\nc"
         );
+        assert_eq!(harmless("a\u{202e}b\u{2066}é"), "a\\u{202e}b\\u{2066}é");
     }
 
     #[test]

@@ -40,6 +40,9 @@ impl Envelope {
     /// The most signatures of one that are read.
     pub const MOST_SIGNATURES: usize = 100;
 
+    /// The most bytes that are hashed to try all signatures of one: each is over the whole payload.
+    const MOST_HASHED: usize = 128 << 20;
+
     /// What is signed: the payload with its type, unambiguously (`PAE`).
     #[must_use]
     pub fn signed_bytes(payload_type: &str, payload: &[u8]) -> Vec<u8> {
@@ -65,7 +68,7 @@ impl Envelope {
     ///
     /// # Errors
     /// When it is none: also without a signature, with more than [`Envelope::MOST_SIGNATURES`],
-    /// or larger than [`Envelope::LARGEST`].
+    /// or fewer where the payload is large, or larger than [`Envelope::LARGEST`].
     pub fn read(bytes: &[u8]) -> Result<Self, DocumentError> {
         let value = read(WHAT, bytes, LIMITS)?;
         let mut object = Object::new(WHAT, value, &MEMBERS)?;
@@ -89,6 +92,15 @@ impl Envelope {
                 what,
                 count: list.len(),
                 most: Self::MOST_SIGNATURES,
+            });
+        }
+        let most = Self::MOST_HASHED / payload.len().max(1);
+        if list.len() > most {
+            return Err(DocumentError::TooMuchSigned {
+                what,
+                count: list.len(),
+                size: payload.len(),
+                most,
             });
         }
         let signature = |(at, value): (usize, Value)| {

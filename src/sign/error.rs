@@ -110,6 +110,21 @@ pub enum DocumentError {
         /// How many it may have.
         most: usize,
     },
+    /// Its signatures would take long to try, as each is over all of what is signed.
+    #[error(
+        "{what} has {count} signatures over {size} bytes each, which would take long to try: \
+         of that size there may be {most}"
+    )]
+    TooMuchSigned {
+        /// What it should be.
+        what: &'static str,
+        /// How many it has.
+        count: usize,
+        /// The bytes that each of them is over.
+        size: usize,
+        /// How many it may have.
+        most: usize,
+    },
     /// There is no predicate type of this name.
     #[error(
         "there is no predicate type \"{name}\": choose one of {}, or give a URI",
@@ -223,8 +238,8 @@ pub enum SignError {
         /// The layer.
         layer: String,
     },
-    /// A bundle was seen already, in another manifest.
-    #[error("it is the bundle {0} once more, which was looked at already")]
+    /// A bundle or an envelope was seen already, in another manifest or layer.
+    #[error("it is the content {0} once more, which was looked at already")]
     Again(String),
     /// What has cosign's tag is no manifest of signatures.
     #[error("what has the tag {tag} is no manifest of signatures or attestations: {problem}")]

@@ -14,8 +14,12 @@ use crate::store::{
 
 /// What a manifest or an index leads to.
 #[derive(Deserialize)]
-#[serde(expecting = "a manifest or an index, which is a JSON object")]
+#[serde(
+    rename_all = "camelCase",
+    expecting = "a manifest or an index, which is a JSON object"
+)]
 struct Links {
+    media_type: Option<String>,
     manifests: Option<Vec<Descriptor>>,
     config: Option<Descriptor>,
     layers: Option<Vec<Descriptor>>,
@@ -41,7 +45,10 @@ pub fn intact(source: &dyn Source, image: &Descriptor, layers: bool) -> Result<(
         let media_type = described.media_type();
         if !is_index(media_type) && !is_manifest(media_type) {
             if depth == 0 {
-                let problem = format!("it is no manifest and no index, but {media_type:?}");
+                let problem = format!(
+                    "it is no manifest and no index, but {:?}",
+                    media_type.as_ref()
+                );
                 return Err(damaged(source, &described, problem));
             }
             // Entries of an index may be of any type (image-spec `image-index.md`).
@@ -57,6 +64,13 @@ pub fn intact(source: &dyn Source, image: &Descriptor, layers: bool) -> Result<(
         let bytes = read_document(source, &described)?;
         let links: Links =
             parse(&bytes).map_err(|error| damaged(source, &described, error.to_string()))?;
+        if let Some(own) = links.media_type.filter(|own| own != media_type.as_ref()) {
+            let problem = format!(
+                "what leads to it calls it {:?}, and it calls itself {own:?}: it is not clear what it is",
+                media_type.as_ref()
+            );
+            return Err(damaged(source, &described, problem));
+        }
         // A document that is both would be another one for another reader (CVE-2021-41190).
         let is_both = match is_index(media_type) {
             true => links.config.is_some() || links.layers.is_some(),

@@ -207,7 +207,12 @@ pub(super) fn held(
             continue;
         }
         if seen.len() > MOST_REFERRERS {
-            return Err(too_many(source, image, "manifests", MOST_REFERRERS));
+            return Err(too_many(
+                source,
+                image,
+                "manifests that refer to it",
+                MOST_REFERRERS,
+            ));
         }
         let mut refuse = |why| {
             let found = Found {
@@ -291,7 +296,7 @@ pub(super) fn candidates<'a>(
 ) -> Result<Candidates<'a>, SignError> {
     let (mut candidates, mut refused) = (Vec::new(), Vec::new());
     let mut others = BTreeSet::new();
-    let mut bundles = BTreeSet::new();
+    let mut seen = BTreeSet::new();
     let mut count = 0;
     for held in held {
         // Nobody reads a list that long to find one of its layers there twice.
@@ -329,7 +334,11 @@ pub(super) fn candidates<'a>(
                 refused.push(Refused { found, why });
                 continue;
             }
-            if found.form == Form::Bundle && !bundles.insert(part.digest.to_string()) {
+            // What has its signature within is the same wherever it lies. A payload is another one
+            // with another signature beside it.
+            let is_bundle = found.form == Form::Bundle;
+            let is_whole = is_bundle || what == What::Attestations;
+            if is_whole && !seen.insert((is_bundle, part.digest.to_string())) {
                 let why = SignError::Again(part.digest.to_string());
                 refused.push(Refused { found, why });
                 continue;

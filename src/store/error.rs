@@ -257,25 +257,34 @@ impl StoreError {
         Self::Damaged {
             store: store.into(),
             part,
-            problem: twice.unwrap_or(problem),
+            problem: in_a_line(&twice.unwrap_or(problem)),
         }
     }
+}
+
+/// A problem that may repeat what a file says, on one line: a line of its own could be taken for
+/// one of ours.
+fn in_a_line(problem: &str) -> String {
+    let mut line = String::with_capacity(problem.len());
+    for character in problem.chars() {
+        match character {
+            control if control.is_control() => line.extend(control.escape_default()),
+            other => line.push(other),
+        }
+    }
+    line
 }
 
 /// An error of the system with what to do about it, where that is known.
 fn explain(error: &io::Error) -> String {
     match Errno::from_io_error(error) {
         Some(Errno::NOSPC) => {
-            "the disk is full: free some room there, or choose an output on another disk with -o"
-                .into()
+            "the disk is full: free some room there, or write to another disk".into()
         }
         Some(Errno::DQUOT) => {
-            "the disk quota is used up: free some room, or choose an output on another disk with -o"
-                .into()
+            "the disk quota is used up: free some room, or write to another disk".into()
         }
-        Some(Errno::ROFS) => {
-            "the file system is read-only: choose an output elsewhere with -o".into()
-        }
+        Some(Errno::ROFS) => "the file system is read-only: write elsewhere".into(),
         Some(Errno::ACCESS | Errno::PERM) => {
             "permission denied: check its owner and mode, and those of the directories above it"
                 .into()
@@ -299,6 +308,35 @@ fn there_is(what: &str, names: &[String]) -> String {
     if names.is_empty() {
         format!("there are no {what} in it")
     } else {
-        format!("{what} in it: {}", names.join(", "))
+        format!("{what} in it: {}", in_a_line(&names.join(", ")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_file_says_writes_no_line_of_its_own() {
+        let error = StoreError::damaged("shop", "index.json", "bad \"x\nerror: all is well\"");
+        assert_eq!(
+            error.to_string(),
+            "shop: index.json is damaged: bad \"x\\nerror: all is well\""
+        );
+    }
+
+    #[test]
+    fn a_tag_writes_no_line_of_its_own() {
+        let names = ["a".to_owned(), "b\nerror: all is well".to_owned()];
+        assert_eq!(
+            there_is("tags", &names),
+            "tags in it: a, b\\nerror: all is well"
+        );
+    }
+
+    #[test]
+    fn what_is_damaged_is_named_once() {
+        let error = StoreError::damaged("shop", "the blob x", "the blob x is damaged: too long");
+        assert_eq!(error.to_string(), "shop: the blob x is damaged: too long");
     }
 }

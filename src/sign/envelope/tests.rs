@@ -188,3 +188,24 @@ proptest! {
         prop_assert_eq!(signed(&one) == signed(&other), one == other);
     }
 }
+
+#[test]
+fn many_signatures_over_a_large_payload_are_not_tried() {
+    let mut envelope = example();
+    envelope.payload = vec![b'a'; 40 << 20];
+    let one = envelope.signatures[0].clone();
+    envelope.signatures = vec![one.clone(); 3];
+    assert_eq!(
+        Envelope::read(&envelope.to_json())
+            .unwrap()
+            .signatures
+            .len(),
+        3
+    );
+    envelope.signatures.push(one);
+    let error = Envelope::read(&envelope.to_json()).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "the envelope has 4 signatures over 41943040 bytes each, which would take long to try: of that size there may be 3"
+    );
+}

@@ -2,6 +2,7 @@
 
 use std::slice;
 
+use super::shelf::bytes;
 use super::*;
 
 const KIND: &str = "https://example.com/tested/v1";
@@ -188,4 +189,26 @@ fn replacing_by_what_is_there_lets_the_others_go() {
     let checked = check(&shelf, &key, Some(KIND)).unwrap();
     assert_eq!(said(&checked, Form::Classic), slice::from_ref(&one));
     assert_eq!(said(&checked, Form::Bundle), [one]);
+}
+
+#[test]
+fn an_envelope_that_is_there_many_times_is_read_once() {
+    let (key, other) = (key(), key());
+    let mut shelf = Shelf::new();
+    attest(&mut shelf, &key, KIND, &json!({}), false, CLASSIC);
+    let mut manifest = shelf.manifest(0);
+    let layer = manifest["layers"][0].clone();
+    for n in 0..50 {
+        let mut again = layer.clone();
+        // It has no meaning here, as the signatures are within.
+        again["annotations"]["dev.cosignproject.cosign/signature"] = json!(n.to_string());
+        manifest["layers"].as_array_mut().unwrap().push(again);
+    }
+    shelf.forge_manifest(0, &bytes(&manifest));
+    for (by, holds) in [(&key, true), (&other, false)] {
+        shelf.asked = 0.into();
+        assert_eq!(check(&shelf, by, None).is_ok(), holds);
+        // The image, the manifest of attestations, and the envelope.
+        assert_eq!(shelf.asked.load(std::sync::atomic::Ordering::Relaxed), 3);
+    }
 }

@@ -66,6 +66,11 @@ fn what_is_no_image_is_refused() {
             MediaType::ImageIndex,
             json!({"manifests": [], "config": config}),
         ),
+        // Other programs go by what it calls itself.
+        (
+            MediaType::ImageManifest,
+            json!({"mediaType": MediaType::ImageIndex, "config": config, "layers": []}),
+        ),
         (MediaType::ImageConfig, json!({})),
         (MediaType::ImageManifest, json!([])),
     ] {

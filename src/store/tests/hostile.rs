@@ -503,10 +503,7 @@ fn errors_of_the_system_say_what_to_do() {
             "cannot write /out/app: the disk is full: free some room",
         ),
         (Errno::DQUOT, "the disk quota is used up"),
-        (
-            Errno::ROFS,
-            "the file system is read-only: choose an output elsewhere with -o",
-        ),
+        (Errno::ROFS, "the file system is read-only: write elsewhere"),
         (Errno::ACCESS, "permission denied: check its owner and mode"),
         (Errno::IO, "cannot write /out/app: Input/output error"),
     ] {
