@@ -86,10 +86,15 @@ fn without_passwords(mut error: clap::Error) -> clap::Error {
         let Some(ContextValue::String(value)) = error.get(kind) else {
             continue;
         };
-        if value.contains('@') || value.contains("://") {
-            let value = crate::registry::harmless(value);
-            error.insert(kind, ContextValue::String(value));
-        }
+        let harmless = if value.contains("-----BEGIN") {
+            // A key's text in place of its file's name.
+            "-----BEGIN…".to_owned()
+        } else if value.contains('@') || value.contains("://") {
+            crate::registry::harmless(value)
+        } else {
+            continue;
+        };
+        error.insert(kind, ContextValue::String(harmless));
     }
     error
 }

@@ -9,10 +9,12 @@ use serde_json::Value;
 use super::args::{VerifyArguments, VerifyAttestationArguments};
 use super::images::{Images, Opened};
 use super::terminal::Terminal;
+use super::transfers::Moving;
 use super::{keys, sign as signing};
 use crate::sign::key::PublicKey;
-use crate::sign::{self, Check, Checked};
-use crate::store::{self, Location};
+use crate::sign::{self, Check, Checked, Reach, SignError};
+use crate::store::{self, Location, StoreError};
+use crate::transfer::Quiet;
 
 /// Verifies an image's signatures, and prints what they say.
 pub(super) fn run(arguments: &VerifyArguments, terminal: &Terminal) -> anyhow::Result<ExitCode> {
@@ -30,7 +32,7 @@ pub(super) fn run(arguments: &VerifyArguments, terminal: &Terminal) -> anyhow::R
     };
     let name = signing::called(&opened, &root);
     let checked = sign::signatures(&*opened.source, &root, &name, &check)?;
-    let content = content(&opened, &root, verifying.layers, terminal)?;
+    let content = content(&opened, &root, verifying.no_layers, terminal)?;
     let count = checked.verified.len();
     tell("signature", count, &checked, &key, &root, content, terminal);
     let claims: Vec<&Value> = checked.verified.iter().map(|it| &it.claims).collect();
@@ -56,7 +58,7 @@ pub(super) fn attestation(
         now: now(),
     };
     let checked = sign::attestations(&*opened.source, &root, &check)?;
-    let content = content(&opened, &root, verifying.layers, terminal)?;
+    let content = content(&opened, &root, verifying.no_layers, terminal)?;
     // Both forms of one attestation hold the same envelope.
     let mut lines: Vec<String> = Vec::new();
     for verified in &checked.verified {
@@ -94,31 +96,41 @@ fn has_room(opened: &Opened) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Checks the image itself: what is on disk down to the last layer, which nobody has checked yet,
-/// and what is attached to it. Says what was checked.
+/// Checks the image itself down to the last layer, and what is attached to it: a signature covers
+/// its digest alone. Says what was checked.
 fn content(
     opened: &Opened,
     root: &Descriptor,
-    layers: bool,
+    no_layers: bool,
     terminal: &Terminal,
 ) -> anyhow::Result<&'static str> {
-    let is_on_disk = matches!(opened.location, Location::Disk(_));
-    let with_layers = layers || is_on_disk;
+    let reach = match opened.location {
+        Location::Registry(_) if no_layers => Reach::Documents,
+        _ => Reach::Layers,
+    };
     let source = &*opened.source;
+    let moving = Moving::new("check", terminal);
     terminal.timed("content", || -> anyhow::Result<()> {
-        sign::intact(source, root, with_layers)?;
-        if with_layers {
+        sign::intact(source, root, reach, &moving)?;
+        if reach == Reach::Layers {
             for attached in source.attached(root.digest())? {
-                if store::is_manifest(attached.manifest.media_type()) {
-                    sign::intact(source, &attached.manifest, true)?;
+                let manifest = &attached.manifest;
+                if !store::is_manifest(manifest.media_type()) {
+                    continue;
+                }
+                match sign::intact(source, manifest, reach, &Quiet) {
+                    // A list of referrers may name what was removed meanwhile.
+                    Err(SignError::Store(StoreError::MissingBlob { digest, .. }))
+                        if digest == manifest.digest().to_string() => {}
+                    done => done?,
                 }
             }
         }
         Ok(())
     })?;
-    Ok(match with_layers {
-        true => "every blob has its digest",
-        false => {
+    Ok(match reach {
+        Reach::Layers => "every blob has its digest",
+        Reach::Documents => {
             "manifests and configs have their digests; layers are checked by whoever pulls them"
         }
     })

@@ -1,7 +1,7 @@
 //! Whether an image is what its digest says, down to its layers.
 
 use std::collections::BTreeSet;
-use std::io;
+use std::io::{self, Read};
 
 use oci_spec::image::Descriptor;
 use serde::Deserialize;
@@ -11,6 +11,10 @@ use crate::image::parse;
 use crate::store::{
     DEEPEST, MOST_MANIFESTS, Source, StoreError, is_index, is_manifest, read_document,
 };
+use crate::transfer::Progress;
+
+/// How much is read at once, in bytes.
+const BLOCK: usize = 256 << 10;
 
 /// What a manifest or an index leads to.
 #[derive(Deserialize)]
@@ -25,8 +29,17 @@ struct Links {
     layers: Option<Vec<Descriptor>>,
 }
 
-/// Reads every manifest and config of `image`, a manifest or an index of `source`, and with
-/// `layers` every layer, too: each has to have its digest and size.
+/// How far down an image is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// Its manifests and configs.
+    Documents,
+    /// All of it.
+    Layers,
+}
+
+/// Reads every manifest and config of `image`, a manifest or an index of `source`, and where
+/// `reach` says so every layer, too: each has to have its digest and size.
 ///
 /// A signature covers the digest of the image alone; by this, all that it stands for is checked.
 /// Layers that may not be given away and have an address of their own may be missing
@@ -34,8 +47,19 @@ struct Links {
 ///
 /// # Errors
 /// When something is missing or damaged, or is no manifest or index.
-pub fn intact(source: &dyn Source, image: &Descriptor, layers: bool) -> Result<(), SignError> {
-    let (mut seen, mut blobs) = (BTreeSet::new(), BTreeSet::new());
+pub fn intact(
+    source: &dyn Source,
+    image: &Descriptor,
+    reach: Reach,
+    progress: &dyn Progress,
+) -> Result<(), SignError> {
+    let (mut seen, mut known) = (BTreeSet::new(), BTreeSet::new());
+    let mut blobs: Vec<Descriptor> = Vec::new();
+    let mut take = |blob: Descriptor| {
+        if known.insert((blob.digest().to_string(), blob.size())) {
+            blobs.push(blob);
+        }
+    };
     let mut open = vec![(image.clone(), 0)];
     while let Some((described, depth)) = open.pop() {
         // One digest with two sizes is read twice, and one of them is wrong.
@@ -52,8 +76,8 @@ pub fn intact(source: &dyn Source, image: &Descriptor, layers: bool) -> Result<(
                 return Err(damaged(source, &described, problem));
             }
             // Entries of an index may be of any type (image-spec `image-index.md`).
-            if layers {
-                whole(source, &described)?;
+            if reach == Reach::Layers {
+                take(described);
             }
             continue;
         }
@@ -90,33 +114,45 @@ pub fn intact(source: &dyn Source, image: &Descriptor, layers: bool) -> Result<(
                 "it is a manifest without a config",
             ));
         }
-        let below = links.layers.into_iter().flatten().filter(|_| layers);
-        for blob in links.config.into_iter().chain(below) {
-            if blobs.insert((blob.digest().to_string(), blob.size())) {
-                whole(source, &blob)?;
-            }
-        }
+        let layers = links.layers.filter(|_| reach == Reach::Layers);
+        let below = layers.into_iter().flatten();
+        links.config.into_iter().chain(below).for_each(&mut take);
         let children = links.manifests.unwrap_or_default();
         if open.len() + children.len() > MOST_MANIFESTS {
             return Err(damaged(source, image, "it has too many manifests"));
         }
         open.extend(children.into_iter().map(|child| (child, depth + 1)));
     }
+    let sizes = blobs.iter().map(Descriptor::size);
+    progress.total(sizes.fold(0, u64::saturating_add));
+    for blob in &blobs {
+        whole(source, blob, progress)?;
+    }
     Ok(())
 }
 
 /// Reads a blob to its end, which is where it is known to be what its digest says.
-fn whole(source: &dyn Source, described: &Descriptor) -> Result<(), StoreError> {
+fn whole(
+    source: &dyn Source,
+    described: &Descriptor,
+    progress: &dyn Progress,
+) -> Result<(), StoreError> {
     let mut reader = match source.blob(described) {
         Err(StoreError::MissingBlob { .. }) if may_be_elsewhere(described) => return Ok(()),
         other => other?,
     };
-    io::copy(&mut reader, &mut io::sink())
-        .map(|_| ())
-        .map_err(|error| {
-            let part = format!("the blob {}", described.digest());
-            StoreError::damaged(source.name(), part, error)
-        })
+    let mut block = vec![0; BLOCK];
+    loop {
+        match reader.read(&mut block) {
+            Ok(0) => return Ok(()),
+            Ok(count) => progress.advance(count as u64),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => {
+                let part = format!("the blob {}", described.digest());
+                return Err(StoreError::damaged(source.name(), part, error));
+            }
+        }
+    }
 }
 
 /// Whether a blob is one that may not be given away and is to be had at its URLs.

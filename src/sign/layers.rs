@@ -242,7 +242,14 @@ pub(super) fn held(
             }
             .into());
         }
-        let bytes = read_document(source, &descriptor)?;
+        let bytes = match read_document(source, &descriptor) {
+            // A list of referrers may name what was removed meanwhile.
+            Err(gone @ StoreError::MissingBlob { .. }) if !tagged => {
+                refuse(gone.into());
+                continue;
+            }
+            bytes => bytes?,
+        };
         match parse::<Document>(&bytes) {
             Ok(document) if tagged && document.layers.is_empty() => {
                 refuse(SignError::NotSignatures {

@@ -50,7 +50,7 @@ pub use bundle::{BUNDLE_MEDIA_TYPE, Bundle, Content, Proof};
 pub use checking::{Check, Checked, Found, Refused, Verified, What, attestations, signatures};
 pub use envelope::{Envelope, EnvelopeSignature};
 pub use error::{DocumentError, SignError};
-pub use intact::intact;
+pub use intact::{Reach, intact};
 pub use layers::MOST_SIGNATURES;
 pub use making::{Attest, Form, Forms, Made, Sign, attestation, signature};
 pub(crate) use manifest::config_of;

@@ -82,9 +82,9 @@ pub(in crate::cli) struct Verifying {
     /// The image for this platform alone [default: the whole index]
     #[arg(long, value_name = "OS/ARCH")]
     pub(in crate::cli) platform: Option<Platform>,
-    /// Fetch every layer from the registry and check it, too; on disk they always are
+    /// Do not fetch the layers of an image in a registry: who pulls them checks them, too
     #[arg(long)]
-    pub(in crate::cli) layers: bool,
+    pub(in crate::cli) no_layers: bool,
     #[command(flatten)]
     pub(in crate::cli) registry: RegistryArguments,
 }

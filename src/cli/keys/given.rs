@@ -30,6 +30,12 @@ pub(super) struct Given {
 impl Given {
     /// Reads what `--key` names.
     pub(super) fn read(given: &OsStr) -> anyhow::Result<Self> {
+        // Not to be repeated in an error.
+        if given.to_string_lossy().contains("-----BEGIN") {
+            anyhow::bail!(
+                "--key has a key's text, and wants the name of a file, or {VARIABLE}NAME for what a variable holds: an argument is seen by everyone on this machine, so make a new key if that was a private one"
+            );
+        }
         match given.to_str().and_then(|text| text.split_once("://")) {
             Some(("env", variable)) => Self::of_variable(variable),
             Some((scheme, _)) if is_scheme(scheme) => anyhow::bail!(
@@ -106,6 +112,13 @@ mod tests {
             Ok(_) => panic!("{given} was read"),
             Err(error) => format!("{error:#}"),
         }
+    }
+
+    #[test]
+    fn a_key_in_place_of_a_name_is_not_repeated() {
+        let said = refusal("-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2Vw\n");
+        assert!(said.contains("--key has a key's text"), "{said}");
+        assert!(!said.contains("MC4C"), "{said}");
     }
 
     #[test]

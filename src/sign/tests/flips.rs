@@ -4,6 +4,7 @@ use oci_spec::image::MediaType;
 
 use super::shelf::bytes;
 use super::*;
+use crate::transfer::Quiet;
 
 /// The same with one bit of the byte at `place` turned: each kind of bit has its turn.
 fn flipped(bytes: &[u8], place: usize) -> Vec<u8> {
@@ -13,7 +14,7 @@ fn flipped(bytes: &[u8], place: usize) -> Vec<u8> {
 }
 
 fn whole(shelf: &Shelf, key: &PublicKey) -> Result<Checked, SignError> {
-    intact(shelf, &shelf.image, true)?;
+    intact(shelf, &shelf.image, Reach::Layers, &Quiet)?;
     verified(shelf, key, &[])
 }
 

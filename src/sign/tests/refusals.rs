@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use oci_spec::image::MediaType;
 
-use super::shelf::{bytes, layer};
+use super::shelf::{bytes, described, layer};
 use super::*;
 use crate::store::{Attached, Link, StoreError};
 
@@ -465,4 +465,22 @@ fn a_blob_that_is_missing_ends_all() {
         matches!(error, SignError::Store(StoreError::MissingBlob { .. })),
         "{error}"
     );
+}
+
+#[test]
+fn a_referrer_that_is_gone_is_passed_over_and_told() {
+    let key = key();
+    let mut shelf = Shelf::new();
+    sign(&mut shelf, &key, &[], Forms::Both);
+    let gone = described(MediaType::ImageManifest, b"removed meanwhile");
+    shelf.attached.push(Attached {
+        manifest: gone.clone(),
+        link: Link::Subject,
+    });
+    let checked = verify(&shelf, &key).unwrap();
+    assert_eq!(checked.verified.len(), 2);
+    let [refused] = checked.refused.as_slice() else {
+        panic!("{:?}", checked.refused);
+    };
+    assert_eq!(refused.found.manifest, *gone.digest());
 }
