@@ -29,6 +29,7 @@ bench: build
     benches/apps.sh
     benches/bases.sh
     benches/registry.sh
+    benches/sign.sh
     cargo bench --bench layer
 
 # Fuzz a reader of hostile input: object or ld_so_cache

@@ -89,31 +89,30 @@ pub(in crate::cli) struct Verifying {
     pub(in crate::cli) registry: RegistryArguments,
 }
 
+// Flattened last: the headings of what is in it would go on over what follows.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct SignArguments {
-    #[command(flatten)]
-    pub(in crate::cli) signing: Signing,
     /// Add this to what is signed (repeatable)
     #[arg(short, long = "annotation", alias = "annotations", value_name = "NAME=VALUE", value_parser = key_value)]
     pub(in crate::cli) annotations: Vec<(String, String)>,
     /// Sign the images of an index, too
     #[arg(short, long, conflicts_with = "platform")]
     pub(in crate::cli) recursive: bool,
+    #[command(flatten)]
+    pub(in crate::cli) signing: Signing,
 }
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct VerifyArguments {
-    #[command(flatten)]
-    pub(in crate::cli) verifying: Verifying,
     /// What the signature must say, too (repeatable)
     #[arg(short, long = "annotation", alias = "annotations", value_name = "NAME=VALUE", value_parser = key_value)]
     pub(in crate::cli) annotations: Vec<(String, String)>,
+    #[command(flatten)]
+    pub(in crate::cli) verifying: Verifying,
 }
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct AttestArguments {
-    #[command(flatten)]
-    pub(in crate::cli) signing: Signing,
     /// What is attested, a file; - for stdin
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(in crate::cli) predicate: PathBuf,
@@ -124,13 +123,15 @@ pub(in crate::cli) struct AttestArguments {
     /// Replace attestations of this type by this key
     #[arg(long)]
     pub(in crate::cli) replace: bool,
+    #[command(flatten)]
+    pub(in crate::cli) signing: Signing,
 }
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct VerifyAttestationArguments {
-    #[command(flatten)]
-    pub(in crate::cli) verifying: Verifying,
     /// The type that is asked for: see attest
     #[arg(long = "type", value_name = "TYPE", default_value = "custom")]
     pub(in crate::cli) kind: PredicateType,
+    #[command(flatten)]
+    pub(in crate::cli) verifying: Verifying,
 }
