@@ -156,35 +156,50 @@ impl Signer<'_> {
 const TRIES: usize = 32;
 
 /// Attaches to `image` of `source`, which is at `home`, what `make` makes of it beside what is
-/// there. A store on disk is read anew when others have changed it: an archive is another file then.
+/// there. A store on disk is read anew when others change it meanwhile: an archive is another file
+/// then, and of a layout what they replace is removed.
 fn attached(
     source: &dyn Source,
     image: &Descriptor,
     home: Home<'_>,
     make: impl Fn(&dyn Source) -> Result<Made, SignError>,
 ) -> anyhow::Result<(Made, Vec<Left>)> {
-    let mut made = make(source)?;
-    let mut tries = 1;
-    loop {
-        match (
-            transfer::attach(home, image, &made.attachments, &made.replaced),
-            home,
-        ) {
-            (Ok(left), _) => return Ok((made, left)),
-            (Err(TransferError::Store(StoreError::AttachedMeanwhile { .. })), Home::Disk(path))
-                if tries < TRIES =>
-            {
+    let once = |source: &dyn Source| -> anyhow::Result<(Made, Vec<Left>)> {
+        let made = make(source)?;
+        let left = transfer::attach(home, image, &made.attachments, &made.replaced)?;
+        Ok((made, left))
+    };
+    let mut done = once(source);
+    let Home::Disk(path) = home else {
+        return done;
+    };
+    for _ in 1..TRIES {
+        match done {
+            Err(error) if is_of_others(&error) => {
                 let anew = store::open(&store::Reference {
                     form: None,
                     path: path.to_path_buf(),
                     tag: None,
                 })?;
-                made = make(&*anew)?;
-                tries += 1;
+                done = once(&*anew);
             }
-            (Err(error), _) => return Err(error.into()),
+            done => return done,
         }
     }
+    done
+}
+
+/// Whether an error may come of what others attach at the same moment.
+fn is_of_others(error: &anyhow::Error) -> bool {
+    let replaced = error.downcast_ref::<SignError>();
+    let changed = error.downcast_ref::<TransferError>();
+    matches!(
+        replaced,
+        Some(SignError::Store(StoreError::MissingBlob { .. }))
+    ) || matches!(
+        changed,
+        Some(TransferError::Store(StoreError::AttachedMeanwhile { .. }))
+    )
 }
 
 /// Says what was made, and what was there.
