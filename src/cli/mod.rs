@@ -79,15 +79,16 @@ pub fn main() -> ExitCode {
     ended(result, &terminal)
 }
 
-/// What clap says of the arguments, without a password in what it repeats of them: a name such as
-/// `https://me:password@ghcr.io` is refused, and must not stand in a log for that.
+/// What clap says of the arguments, without a password or a key in what it repeats of them: a name
+/// such as `https://me:password@ghcr.io` is refused, and must not stand in a log for that.
 fn without_passwords(mut error: clap::Error) -> clap::Error {
     for kind in [ContextKind::InvalidValue, ContextKind::InvalidArg] {
         let Some(ContextValue::String(value)) = error.get(kind) else {
             continue;
         };
-        let harmless = if value.contains("-----BEGIN") {
-            // A key's text in place of its file's name.
+        // A key's text in place of its file's name.
+        let is_key = value.contains("-----BEGIN");
+        let harmless = if is_key {
             "-----BEGIN…".to_owned()
         } else if value.contains('@') || value.contains("://") {
             crate::registry::harmless(value)
@@ -95,6 +96,13 @@ fn without_passwords(mut error: clap::Error) -> clap::Error {
             continue;
         };
         error.insert(kind, ContextValue::String(harmless));
+        // What clap suggests repeats all of it.
+        error.remove(ContextKind::Suggested);
+        if is_key {
+            let tip = "a key is named by its file, or as env://NAME: everyone on this machine sees an argument, so make a new key if that was a private one";
+            let tips = ContextValue::StyledStrs(vec![tip.into()]);
+            error.insert(ContextKind::Suggested, tips);
+        }
     }
     error
 }
