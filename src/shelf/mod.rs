@@ -57,8 +57,8 @@ pub(crate) const SMALL: &str = "small";
 /// How often something is looked up and made, while others replace or remove it.
 pub(crate) const MAX_ATTEMPTS: usize = 5;
 
-/// What nobody has locked is taken for a leftover when it is older than this: who makes
-/// something locks it within moments.
+/// What nobody has locked is taken for a leftover when it is older than this: who makes something
+/// locks it within moments, but there are file systems without locks, and a large layer takes long.
 const LEFTOVER: Duration = Duration::from_secs(60 * 60);
 
 /// A directory of what is kept, which several builds may use at once.

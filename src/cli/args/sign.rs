@@ -50,7 +50,8 @@ pub(in crate::cli) enum SignatureForm {
 /// An image, and who signs something of it.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Signing {
-    /// The image: a layout, an OCI archive or a name in a registry
+    /// The image: a layout, an OCI archive or a name in a registry; with @sha256:… the one with
+    /// that digest
     #[arg(value_name = "IMAGE", value_hint = ValueHint::AnyPath)]
     pub(in crate::cli) image: String,
     /// The private key: a file, or env://VARIABLE; its password comes from COSIGN_PASSWORD or the
@@ -73,7 +74,8 @@ pub(in crate::cli) struct Signing {
 /// An image, and who is to have signed something of it.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Verifying {
-    /// The image: a layout, an OCI archive or a name in a registry
+    /// The image: a layout, an OCI archive or a name in a registry; with @sha256:… the one with
+    /// that digest
     #[arg(value_name = "IMAGE", value_hint = ValueHint::AnyPath)]
     pub(in crate::cli) image: String,
     /// The public key: a file, or env://VARIABLE

@@ -34,7 +34,7 @@ impl Pool {
     /// Removes packages of the pool in `directory`, least recently used first, until all
     /// together take `keep_bytes` at most; returns the bytes that were freed. What a build uses
     /// stays, and so what is left may be more. What a killed build left behind goes in any case,
-    /// ten minutes later.
+    /// an hour later.
     ///
     /// # Errors
     /// When the directory cannot be read.
