@@ -68,8 +68,8 @@ if wanted verify; then
         eval "$unsigned"
         $ours "$form" "$image" >/dev/null
         flag=--new-bundle-format=$([[ $form == bundle ]] && echo true || echo false)
-        row 'verify' true "$DISTROBUILD -q verify --key cosign.pub $image"
-        row '`cosign verify`' true \
+        row 'verify, every layer too' true "$DISTROBUILD -q verify --key cosign.pub $image"
+        row '`cosign verify`, no layer' true \
             "cosign verify --key cosign.pub --insecure-ignore-tlog $flag $image"
         measure "Verify, $form" "$RUNS"
     done
