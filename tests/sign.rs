@@ -246,6 +246,9 @@ fn what_sign_prints_names_the_image_on_disk_too() {
         room.refused(&arguments.each_ref().map(String::as_str))
     };
     done(name.trim_end());
+    room.done(&["inspect", &format!("app.oci@{first}")]);
+    room.done(&["copy", &format!("app.oci@{first}"), "copied.oci:one"]);
+    room.done(&["verify", "--key", "cosign.pub", "copied.oci"]);
     done(&format!("./app.oci@{first}"));
     assert!(refused(&format!("app.oci@{second}")).contains("not signed"));
     let said = refused(&format!("app.oci:v2@{first}"));

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use oci_spec::image::{Descriptor, Digest};
+use oci_spec::image::{ANNOTATION_REF_NAME, Descriptor, Digest, ImageIndex, MediaType};
 
 use super::Usage;
 use super::args::RegistryArguments;
 use crate::image::Platform;
 use crate::registry::credentials::{Keychain, Login, Secret};
 use crate::registry::{Client, Credentials, Host, Options, Remote};
-use crate::store::{self, Location, Source};
+use crate::store::{self, Attached, Location, Source, StoreError};
 
 /// Opens images; speaks with registries for a command.
 pub(super) struct Images {
@@ -74,8 +74,14 @@ impl Images {
         &self.client
     }
 
-    /// Opens the image that `name` names.
+    /// Opens the image that `name` names. On disk, too, a name may end in a digest, as `sign` prints
+    /// it: `app.oci@sha256:…`, `app.oci:v1@sha256:…`.
     pub(super) fn open(&self, name: &str) -> anyhow::Result<Opened> {
+        if let Some((place, digest)) = pinned_on_disk(name) {
+            let opened = self.open_at(Location::parse(place).map_err(Usage::of)?)?;
+            let root = opened.with_digest(&digest)?;
+            return Ok(opened.pinned(root));
+        }
         let location = Location::parse(name).map_err(Usage::of)?;
         let is_guess = match &location {
             Location::Registry(reference) => {
@@ -92,34 +98,6 @@ impl Images {
             true => opened
                 .with_context(|| format!("there is no file {name} here, so {full} was asked for")),
             false => opened,
-        }
-    }
-
-    /// Opens the image that `name` names, and finds the manifest or index that is meant: the image
-    /// for `platform`, or all that the name leads to. On disk, too, a name may end in a digest, as
-    /// `sign` prints it: `app.oci@sha256:…`, `app.oci:v1@sha256:…`.
-    pub(super) fn open_pinned(
-        &self,
-        name: &str,
-        platform: Option<&Platform>,
-    ) -> anyhow::Result<(Opened, Descriptor)> {
-        let Some((place, digest)) = pinned_on_disk(name) else {
-            let opened = self.open(name)?;
-            let root = super::transfers::chosen(&opened, platform)?.root;
-            return Ok((opened, root));
-        };
-        let opened = self.open(place)?;
-        let root = opened.with_digest(&digest)?;
-        let Some(platform) = platform else {
-            return Ok((opened, root));
-        };
-        let manifests = store::manifests(&*opened.source, &root)?;
-        let fitting = manifests
-            .into_iter()
-            .find(|(_, found)| platform.matches(found));
-        match fitting {
-            Some((manifest, _)) => Ok((opened, manifest)),
-            None => anyhow::bail!("{name} has no image for {platform}"),
         }
     }
 
@@ -208,9 +186,48 @@ impl Opened {
         )
     }
 
+    /// The same with nothing but what is at `root`.
+    fn pinned(self, mut root: Descriptor) -> Self {
+        let tag = self.tag.iter();
+        let tag = tag.map(|tag| (ANNOTATION_REF_NAME.to_owned(), tag.clone()));
+        root.set_annotations(Some(tag.collect()));
+        let store = self.source;
+        Self {
+            source: Box::new(Pinned { store, root }),
+            ..self
+        }
+    }
+
     /// The manifest of the one image for `platform`.
     pub(super) fn select(&self, platform: Option<&Platform>) -> anyhow::Result<Descriptor> {
         Ok(store::select(&*self.source, self.tag.as_deref(), platform)?)
+    }
+}
+
+/// A store on disk of which one image is meant, by its digest.
+struct Pinned {
+    store: Box<dyn Source>,
+    root: Descriptor,
+}
+
+impl Source for Pinned {
+    fn index(&self) -> Result<ImageIndex, StoreError> {
+        let mut index = ImageIndex::default();
+        index.set_media_type(Some(MediaType::ImageIndex));
+        index.set_manifests(vec![self.root.clone()]);
+        Ok(index)
+    }
+
+    fn blob(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + '_>, StoreError> {
+        self.store.blob(descriptor)
+    }
+
+    fn attached(&self, subject: &Digest) -> Result<Vec<Attached>, StoreError> {
+        self.store.attached(subject)
+    }
+
+    fn name(&self) -> String {
+        self.store.name()
     }
 }
 

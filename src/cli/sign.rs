@@ -12,7 +12,7 @@ use oci_spec::image::Descriptor;
 use super::args::{AttestArguments, SignArguments, SignatureForm, Signing};
 use super::images::{Images, Opened};
 use super::terminal::Terminal;
-use super::{Usage, keys};
+use super::{Usage, keys, transfers};
 use crate::image::rfc3339;
 use crate::registry::Reference;
 use crate::sign::key::PrivateKey;
@@ -25,7 +25,8 @@ pub(super) fn run(arguments: &SignArguments, terminal: &Terminal) -> anyhow::Res
     let signing = &arguments.signing;
     let annotations = annotations(&arguments.annotations)?;
     let images = Images::new(&signing.registry, &[&signing.image])?;
-    let (opened, root) = images.open_pinned(&signing.image, signing.platform.as_ref())?;
+    let opened = images.open(&signing.image)?;
+    let root = transfers::chosen(&opened, signing.platform.as_ref())?.root;
     let home = home(&opened, &images)?;
     let mut subjects = vec![root.clone()];
     if arguments.recursive && store::is_index(root.media_type()) {
@@ -54,7 +55,8 @@ pub(super) fn run(arguments: &SignArguments, terminal: &Terminal) -> anyhow::Res
 pub(super) fn attest(arguments: &AttestArguments, terminal: &Terminal) -> anyhow::Result<ExitCode> {
     let signing = &arguments.signing;
     let images = Images::new(&signing.registry, &[&signing.image])?;
-    let (opened, root) = images.open_pinned(&signing.image, signing.platform.as_ref())?;
+    let opened = images.open(&signing.image)?;
+    let root = transfers::chosen(&opened, signing.platform.as_ref())?.root;
     let home = home(&opened, &images)?;
     let file = predicate(&arguments.predicate)?;
     let created = rfc3339(now());

@@ -9,8 +9,7 @@ use serde_json::Value;
 use super::args::{VerifyArguments, VerifyAttestationArguments};
 use super::images::{Images, Opened};
 use super::terminal::Terminal;
-use super::transfers::Moving;
-use super::{keys, sign as signing};
+use super::{keys, sign as signing, transfers};
 use crate::sign::key::PublicKey;
 use crate::sign::{self, Check, Checked, Reach, SignError};
 use crate::store::{self, Location, StoreError};
@@ -21,7 +20,8 @@ pub(super) fn run(arguments: &VerifyArguments, terminal: &Terminal) -> anyhow::R
     let verifying = &arguments.verifying;
     let key = keys::of_verifier(&verifying.key)?;
     let images = Images::new(&verifying.registry, &[&verifying.image])?;
-    let (opened, root) = images.open_pinned(&verifying.image, verifying.platform.as_ref())?;
+    let opened = images.open(&verifying.image)?;
+    let root = transfers::chosen(&opened, verifying.platform.as_ref())?.root;
     has_room(&opened)?;
     let annotations = signing::annotations(&arguments.annotations)?;
     let check = Check {
@@ -48,7 +48,8 @@ pub(super) fn attestation(
     let verifying = &arguments.verifying;
     let key = keys::of_verifier(&verifying.key)?;
     let images = Images::new(&verifying.registry, &[&verifying.image])?;
-    let (opened, root) = images.open_pinned(&verifying.image, verifying.platform.as_ref())?;
+    let opened = images.open(&verifying.image)?;
+    let root = transfers::chosen(&opened, verifying.platform.as_ref())?.root;
     has_room(&opened)?;
     let none = BTreeMap::new();
     let check = Check {
@@ -109,7 +110,7 @@ fn content(
         _ => Reach::Layers,
     };
     let source = &*opened.source;
-    let moving = Moving::new("check", terminal);
+    let moving = transfers::Moving::new("check", terminal);
     terminal.timed("content", || -> anyhow::Result<()> {
         sign::intact(source, root, reach, &moving)?;
         if reach == Reach::Layers {
