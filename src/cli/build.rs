@@ -12,7 +12,7 @@ use super::base::Ground;
 use super::images::Images;
 use super::sign::{Signer, of_path, of_repository, tell_log};
 use super::terminal::{Terminal, harmless};
-use super::{OVER_BUDGET, Usage, keys, report, transfers};
+use super::{OVER_BUDGET, Usage, handle_signals, keys, report, transfers};
 use crate::app::{Runtime, RuntimeChoice};
 use crate::build::{Builder, LayerSplit, Output, Plan};
 use crate::helper::Helper;
@@ -174,14 +174,6 @@ impl Prepared {
             output.threads = threads;
         }
         output
-    }
-}
-
-fn handle_signals(terminal: &Terminal) {
-    if let Err(error) = crate::store::install() {
-        terminal.warn(&format!(
-            "signals cannot be handled ({error}): stopping this build may leave temporary files"
-        ));
     }
 }
 

@@ -12,7 +12,7 @@ use super::images::{Images, Opened};
 use super::terminal::{Terminal, harmless};
 use crate::load::{self, Choice, Engine, Environment};
 use crate::registry;
-use crate::store::{self, ANNOTATION_IMAGE_NAME, Destination, Location};
+use crate::store::{ANNOTATION_IMAGE_NAME, Destination, Location};
 use crate::transfer::Quiet;
 
 /// Loads an image into an engine of this machine, and prints the name that it has there.
@@ -24,11 +24,7 @@ pub(super) fn run(arguments: &LoadArguments, terminal: &Terminal) -> anyhow::Res
         Wanted::Podman => Choice::Podman,
         Wanted::Containerd => Choice::Containerd,
     };
-    if let Err(error) = store::install() {
-        terminal.warn(&format!(
-            "signals cannot be handled ({error}): stopping this load may leave temporary files"
-        ));
-    }
+    super::handle_signals(terminal);
     // Before an image is fetched in vain.
     let engine = Engine::find(choice, &Environment::of_process())?;
     let images = Images::new(&arguments.registry, &[&arguments.image])?;

@@ -115,6 +115,15 @@ fn completions(shell: clap_complete::Shell, terminal: &Terminal) -> anyhow::Resu
     Ok(ExitCode::SUCCESS)
 }
 
+/// Lets a signal that ends the program remove its temporary files first.
+fn handle_signals(terminal: &Terminal) {
+    if let Err(error) = crate::store::install() {
+        terminal.warn(&format!(
+            "signals cannot be handled ({error}): stopping this may leave temporary files"
+        ));
+    }
+}
+
 /// The exit code for an image that is larger than `--max-size` allows.
 const OVER_BUDGET: u8 = 3;
 

@@ -33,11 +33,7 @@ pub(super) fn run(arguments: &RmArguments, terminal: &Terminal) -> anyhow::Resul
         };
         stores.entry(reference.path).or_default().push(tag);
     }
-    if let Err(error) = store::install() {
-        terminal.warn(&format!(
-            "signals cannot be handled ({error}): stopping this may leave temporary files"
-        ));
-    }
+    super::handle_signals(terminal);
     for (path, tags) in &stores {
         let removed = store::remove_tags(path, tags)?;
         let plural = if removed.blobs == 1 { "" } else { "s" };

@@ -12,7 +12,7 @@ use oci_spec::image::Descriptor;
 use super::args::{AttestArguments, SignArguments, SignatureForm, Signing};
 use super::images::{Images, Opened};
 use super::terminal::Terminal;
-use super::{Usage, keys, transfers};
+use super::{Usage, handle_signals, keys, transfers};
 use crate::image::rfc3339;
 use crate::registry::Reference;
 use crate::sign::key::PrivateKey;
@@ -34,6 +34,7 @@ pub(super) fn run(arguments: &SignArguments, terminal: &Terminal) -> anyhow::Res
         subjects.extend(manifests.into_iter().map(|(manifest, _)| manifest));
     }
     let key = keys::private(&signing.key, terminal)?;
+    // After a password was asked for, which handles signals by itself.
     handle_signals(terminal);
     let identity = identity(signing, &opened.location);
     let signer = Signer {
@@ -107,15 +108,6 @@ pub(super) fn annotations(given: &[(String, String)]) -> Result<BTreeMap<String,
         }
     }
     Ok(annotations)
-}
-
-/// After a password was asked for, which handles signals by itself.
-fn handle_signals(terminal: &Terminal) {
-    if let Err(error) = store::install() {
-        terminal.warn(&format!(
-            "signals cannot be handled ({error}): stopping this may leave temporary files"
-        ));
-    }
 }
 
 /// How images are signed.

@@ -197,11 +197,7 @@ pub(super) fn copy_from(
     images: &Images,
     terminal: &Terminal,
 ) -> anyhow::Result<Copied> {
-    if let Err(error) = store::install() {
-        terminal.warn(&format!(
-            "signals cannot be handled ({error}): stopping this may leave temporary files"
-        ));
-    }
+    super::handle_signals(terminal);
     let moving = Moving::new(what, terminal);
     let parallel = images.client().options().parallel;
     let copied = terminal.timed(what, || {

@@ -97,23 +97,25 @@ fn has_room(opened: &Opened) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Checks the image itself down to the last layer, and what is attached to it: a signature covers
-/// its digest alone. Says what was checked.
+/// Checks the image itself down to the last layer, for a signature covers its digest alone, and on
+/// disk all that is attached to it. Says what was checked.
 fn content(
     opened: &Opened,
     root: &Descriptor,
     no_layers: bool,
     terminal: &Terminal,
 ) -> anyhow::Result<&'static str> {
-    let reach = match opened.location {
-        Location::Registry(_) if no_layers => Reach::Documents,
-        _ => Reach::Layers,
+    let is_on_disk = matches!(opened.location, Location::Disk(_));
+    let reach = match no_layers && !is_on_disk {
+        true => Reach::Documents,
+        false => Reach::Layers,
     };
     let source = &*opened.source;
     let moving = transfers::Moving::new("check", terminal);
     terminal.timed("content", || -> anyhow::Result<()> {
         sign::intact(source, root, reach, &moving)?;
-        if reach == Reach::Layers {
+        // What refers to an image of a registry may be anybody's, and of any size.
+        if is_on_disk {
             for attached in source.attached(root.digest())? {
                 let manifest = &attached.manifest;
                 if !store::is_manifest(manifest.media_type()) {

@@ -5,11 +5,11 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 
-use super::{Prepared, Staging, handle_signals, key, named, open_cache, push, sign, tree, written};
+use super::{Prepared, Staging, key, named, open_cache, push, sign, tree, written};
 use crate::cli::args::{Build, ReportForm};
 use crate::cli::images::Images;
 use crate::cli::terminal::Terminal;
-use crate::cli::{OVER_BUDGET, Usage, report, transfers};
+use crate::cli::{OVER_BUDGET, Usage, handle_signals, report, transfers};
 use crate::image::Platform;
 use crate::layer::Cache;
 use crate::transfer::Target;
